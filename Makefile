@@ -1,0 +1,64 @@
+# The whole interface: make setup demo test test-fast test-long format lint
+# type imports. Every target sets the environment up first when it has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+STAMP := .venv/.stamp
+WORKERS ?= 2
+PYTEST := JAX_PLATFORMS=cpu $(BIN)/python -m pytest -n $(WORKERS)
+PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
+
+.PHONY: setup demo test test-fast test-long format lint type imports
+
+setup: $(STAMP)
+
+# The first install brings what builds source packages, so that nothing is
+# downloaded past the hashes: build isolation would fetch its own setuptools.
+$(STAMP): constraints.txt constraints-build.txt setup.py
+	@python=''; for name in $(PYTHONS); do \
+	  if $$name -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	      2> /dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo 'error: needs Python 3.11 or newer with venv on the PATH' >&2; \
+	  exit 1; \
+	fi; \
+	test -x $(BIN)/python || $$python -m venv .venv
+	$(BIN)/python -m pip install -qq --no-deps --require-hashes \
+	  --requirement=constraints-build.txt
+	$(BIN)/python -m pip install -qq --no-deps --require-hashes \
+	  --no-build-isolation --requirement=constraints.txt
+	$(BIN)/python -m pip install -qq --no-deps --no-build-isolation \
+	  --editable=.
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m experiments.pipeline \
+	  --config=configs/pipeline.py:world=lab,size=demo --workdir=runs/demo
+
+test: setup lint type imports
+	$(PYTEST) tests
+
+test-fast: setup
+	$(PYTEST) -m 'not slow' tests
+
+# The same tests with a deep random search by hypothesis.
+test-long: setup
+	HYPOTHESIS_PROFILE=long $(PYTEST) tests
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet .
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports

@@ -1,0 +1,38 @@
+"""Context distillation of the HHH prompt (Bai et al. 2022, section A.1).
+
+  python -m experiments.distill \
+    --config=configs/distill.py:world=lab,size=nano \
+    --config.init_from=runs/pretrain --workdir=runs/distill
+
+Arguments as in configs/pretrain.py.
+"""
+
+from configs import presets
+from hh_jax.config import DistillConfig
+from hh_jax.config import parse_arg
+from hh_jax.config import to_config_dict
+
+
+def build(choice: presets.Choice) -> DistillConfig:
+  row_length = 8192
+  if choice.is_nano:
+    row_length = 768 if choice.world == 'lab' else 1024
+  return DistillConfig(
+    data=presets.data(
+      choice,
+      row_length,
+      choice.pick(32, 32, 4),  # sequences [§A.1]
+      max_path=128 if choice.is_nano else 0,
+      num_examples=choice.pick(8000, 3000, 40) if choice.world == 'lab' else 0,
+    ),
+    optimizer=presets.rate(choice, 0.05, 0.5, 'linear'),  # [§A.1]
+    loop=presets.loop(choice),
+    # 350M tokens in sequences of 8,192 [§A.1] are 1,335 steps.
+    num_steps=choice.pick(150 if choice.is_nano else 1335, 60, 2),
+    effect_prompts=choice.pick(512, 256, 8),
+  )
+
+
+def get_config(arg: str | None = None):
+  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
+  return to_config_dict(build(choice))

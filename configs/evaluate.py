@@ -1,0 +1,33 @@
+"""Evaluation of finished models (sections 2.4, 3.2-3.3, 4.6 and B.5).
+
+  python -m experiments.evaluate \
+    --config=configs/evaluate.py:world=lab,size=nano \
+    --config.pm_from=runs/pm --config.reference_from=runs/distill \
+    --config.rlhf_from=runs/rlhf --workdir=runs/evaluate
+
+Arguments as in configs/pretrain.py.
+"""
+
+from configs import pm
+from configs import presets
+from hh_jax.config import EvaluateConfig
+from hh_jax.config import parse_arg
+from hh_jax.config import to_config_dict
+
+
+def build(choice: presets.Choice) -> EvaluateConfig:
+  return EvaluateConfig(
+    # The comparisons that pm.py splits, so that its test part is unseen.
+    data=pm.build(choice).data,
+    sampling=presets.sampling(choice),
+    num_comparisons=choice.pick(4000, 1200, 24),
+    num_prompts=choice.pick(1024, 512, 16),
+    games_per_prompt=2,
+    num_bootstrap=choice.pick(1000, 500, 50),
+    num_dialogues=choice.pick(10, 10, 4),
+  )
+
+
+def get_config(arg: str | None = None):
+  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
+  return to_config_dict(build(choice))

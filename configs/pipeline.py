@@ -1,0 +1,54 @@
+"""The whole paper: pretraining to evaluated assistant, and a report.
+
+  python -m experiments.pipeline \
+    --config=configs/pipeline.py:world=lab --workdir=runs/lab
+  python -m experiments.pipeline --config=configs/pipeline.py:world=hh \
+    --config.data_dir=FOLDER --workdir=runs/hh
+
+Arguments as in configs/pretrain.py. Every stage's fields can be overridden:
+--config.rlhf.kl_coef=0.01.
+"""
+
+import dataclasses
+
+from configs import distill
+from configs import evaluate
+from configs import pm
+from configs import pmp
+from configs import presets
+from configs import pretrain
+from configs import rejection
+from configs import rlhf
+from hh_jax.config import parse_arg
+from hh_jax.config import PipelineConfig
+from hh_jax.config import PMConfig
+from hh_jax.config import to_config_dict
+
+TRAIN_SPAN = 0.7  # of the comparisons train the PM that rewards, the rest the
+# held-out one; both are disjoint from the test part
+
+
+def build(choice: presets.Choice) -> PipelineConfig:
+  mixture = pm.build(choice)
+  return PipelineConfig(
+    world=choice.world,
+    size=choice.size,
+    pretrain=pretrain.build(choice),
+    distill=distill.build(choice),
+    pmp=pmp.build(choice),
+    pm=with_span(mixture),
+    pm_one_side=mixture,
+    rejection=rejection.build(choice),
+    rlhf=rlhf.build(choice),
+    evaluate=evaluate.build(choice),
+  )
+
+
+def with_span(config: PMConfig) -> PMConfig:
+  data = dataclasses.replace(config.data, span_end=TRAIN_SPAN)
+  return dataclasses.replace(config, data=data)
+
+
+def get_config(arg: str | None = None):
+  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
+  return to_config_dict(build(choice))

@@ -1,0 +1,28 @@
+"""Preference-model pretraining on ranked answers (section A.2).
+
+  python -m experiments.pmp --config=configs/pmp.py:world=lab,size=nano \
+    --config.init_from=runs/pretrain --workdir=runs/pmp
+
+Arguments as in configs/pretrain.py.
+"""
+
+from configs import presets
+from hh_jax.config import parse_arg
+from hh_jax.config import PMPConfig
+from hh_jax.config import to_config_dict
+
+
+def build(choice: presets.Choice) -> PMPConfig:
+  row_length = 512 if choice.is_nano else 1024  # [§A.2]
+  return PMPConfig(
+    data=presets.data(choice, row_length, choice.pick(64, 64, 4)),
+    optimizer=presets.rate(choice, 0.1, 0.5, 'constant'),  # [§A.2]
+    loop=presets.loop(choice),
+    num_posts=choice.pick(4000, 1500, 20),
+    pairs_per_post=choice.pick(3, 3, 1),
+  )
+
+
+def get_config(arg: str | None = None):
+  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
+  return to_config_dict(build(choice))

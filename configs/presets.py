@@ -1,0 +1,99 @@
+"""Choices that several config files share: sizes, worlds and scales.
+
+A scale is how much of a stage is run: `full`, `demo` (the ten minutes of
+`make demo`) or `smoke` (a few steps, for tests). The paper's rates and batches
+are the ladder's; what the small lab models need instead is marked
+`Deviation:`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hh_jax.config import DataConfig
+from hh_jax.config import LoopConfig
+from hh_jax.config import ModelConfig
+from hh_jax.config import OptimizerConfig
+from hh_jax.config import SamplingConfig
+from hh_jax.models.sizes import model_config
+
+SCALES = ('full', 'demo', 'smoke')
+ARGUMENTS = {'world': 'lab', 'size': 'nano', 'scale': 'full'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """The `:world=...,size=...,scale=...` of a config file."""
+
+  world: str
+  size: str
+  scale: str
+
+  def __post_init__(self):
+    if self.scale not in SCALES:
+      raise ValueError(f'scale={self.scale!r} is not one of {SCALES}')
+    if self.world not in ('lab', 'hh'):
+      raise ValueError(f"world={self.world!r} is not one of ('lab', 'hh')")
+
+  @property
+  def is_nano(self) -> bool:
+    return self.size.startswith('nano')
+
+  def pick(self, full: int, demo: int, smoke: int) -> int:
+    """Returns the number of this choice's scale."""
+    return {'full': full, 'demo': demo, 'smoke': smoke}[self.scale]
+
+
+def model(choice: Choice) -> ModelConfig:
+  """Returns the rung; in the lab its vocabulary fits the lab's language."""
+  if choice.is_nano and choice.world == 'lab':
+    # Deviation: 1,024 tokens cover the lab's closed language, and the output
+    # matrix would otherwise cost as much as the blocks.
+    return model_config(choice.size, vocab_size=1024)
+  return model_config(choice.size)
+
+
+def data(choice: Choice, row_length: int, batch_size: int, **fields: object):
+  """Returns a DataConfig of the chosen world."""
+  return DataConfig(
+    world=choice.world,
+    row_length=row_length,
+    batch_size=batch_size,
+    test_fraction=0.1 if choice.is_nano else 0.05,  # [§2.3] 95/5
+    **fields,
+  )
+
+
+def loop(choice: Choice) -> LoopConfig:
+  return LoopConfig(
+    log_every=choice.pick(50, 50, 1),
+    checkpoint_every=choice.pick(200, 200, 2),
+  )
+
+
+def rate(
+  choice: Choice,
+  paper_multiple: float,
+  nano_multiple: float,
+  schedule: str,
+  warmup_steps: int = 0,
+) -> OptimizerConfig:
+  """Returns the paper's multiple of lr_pretrain, or what a nano rung needs.
+
+  Deviation: on nano rungs a stage has a few hundred steps instead of
+  thousands, and the paper's multiples would hardly move the weights.
+  """
+  return OptimizerConfig(
+    lr_multiple=nano_multiple if choice.is_nano else paper_multiple,
+    schedule=schedule,
+    warmup_steps=warmup_steps,
+  )
+
+
+def sampling(choice: Choice) -> SamplingConfig:
+  """Returns 128 new tokens [§B.1]; the lab's replies have at most 40."""
+  is_short = choice.is_nano and choice.world == 'lab'
+  return SamplingConfig(
+    max_new_tokens=40 if is_short else 128,
+    slots=choice.pick(128, 128, 8),
+  )

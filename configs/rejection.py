@@ -1,0 +1,30 @@
+"""Best of k replies by the preference model (sections 2.3 and B.6).
+
+  python -m experiments.rejection \
+    --config=configs/rejection.py:world=lab,size=nano,k=16 \
+    --config.policy_from=runs/distill --config.pm_from=runs/pm \
+    --workdir=runs/rejection
+
+Arguments as in configs/pretrain.py, and k.
+"""
+
+from configs import presets
+from hh_jax.config import parse_arg
+from hh_jax.config import RejectionConfig
+from hh_jax.config import to_config_dict
+
+
+def build(choice: presets.Choice, k: int = 16) -> RejectionConfig:
+  row_length = 512 if choice.is_nano else 2048
+  return RejectionConfig(
+    data=presets.data(choice, row_length, 32),
+    sampling=presets.sampling(choice),
+    k=k,
+    num_prompts=choice.pick(256, 64, 4),
+  )
+
+
+def get_config(arg: str | None = None):
+  values = parse_arg(arg, k=16, **presets.ARGUMENTS)
+  k = values.pop('k')
+  return to_config_dict(build(presets.Choice(**values), k))

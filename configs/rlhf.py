@@ -1,0 +1,35 @@
+"""RLHF with PPO (Bai et al. 2022, sections 4.1 and B.1).
+
+  python -m experiments.rlhf --config=configs/rlhf.py:world=lab,size=nano \
+    --config.policy_from=runs/distill --config.pm_from=runs/pm \
+    --workdir=runs/rlhf
+
+Arguments as in configs/pretrain.py.
+"""
+
+from configs import presets
+from hh_jax.config import parse_arg
+from hh_jax.config import RLHFConfig
+from hh_jax.config import to_config_dict
+
+
+def build(choice: presets.Choice) -> RLHFConfig:
+  row_length = 512 if choice.is_nano else 2048
+  return RLHFConfig(
+    data=presets.data(choice, row_length, choice.pick(256, 256, 8)),
+    sampling=presets.sampling(choice),
+    optimizer=presets.rate(choice, 0.01, 0.3, 'constant'),  # [§4.1]
+    loop=presets.loop(choice),
+    num_iterations=choice.pick(200, 60, 2),
+    passes=choice.pick(2, 2, 1),  # K: 1, 2 and 4 in the paper [§4.1]
+    minibatches=choice.pick(4, 4, 2),
+    num_prompts=choice.pick(20_000, 8000, 40),
+    value_lr_multiple=1.0,
+    eval_every=choice.pick(20, 10, 1),
+    eval_prompts=choice.pick(512, 512, 16),
+  )
+
+
+def get_config(arg: str | None = None):
+  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
+  return to_config_dict(build(choice))

@@ -1,0 +1,1 @@
+"""Scripts: one a stage, and the pipeline of all of them."""

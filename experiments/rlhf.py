@@ -1,0 +1,20 @@
+"""RLHF with PPO (sections 4.1 and B.1).
+
+  python -m experiments.rlhf --config=configs/rlhf.py:world=lab,size=nano \
+    --config.policy_from=runs/distill \
+    --config.pm_from=runs/pm \
+    --workdir=runs/rlhf
+"""
+
+from hh_jax.config import RLHFConfig
+from hh_jax.launch import cli
+
+
+def main(config: RLHFConfig, workdir: str) -> str:
+  from hh_jax.stages import rlhf
+
+  return rlhf.run(config, workdir)
+
+
+if __name__ == '__main__':
+  cli.run(main, RLHFConfig)

@@ -1,0 +1,237 @@
+"""Configuration that several stages share: model, optimizer, loop, data.
+
+`lr_pretrain` is the one place a learning rate comes from; the stages hold the
+paper's multiples of it.
+
+Marks in the comments: `[§x]` is a section of Bai et al. 2022, `[open]` means
+that the paper does not say and this is our choice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+WORLDS = ('lab', 'hh')
+
+
+def require(condition: bool, message: str) -> None:
+  if not condition:
+    raise ValueError(message)
+
+
+def one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
+  require(value in choices, f'{name}={value!r} is not one of {choices}')
+
+
+def positive(owner: object, *names: str) -> None:
+  for name in names:
+    value = getattr(owner, name)
+    require(value > 0, f'{name}={value!r} must be positive')
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+  """Shape and options of one decoder-only Transformer."""
+
+  num_layers: int = 4
+  model_dim: int = 128
+  num_heads: int = 4  # [open]
+  num_kv_heads: int = 0  # 0: as many as query heads
+  head_dim: int = 0  # 0: model_dim / num_heads
+  ffn_dim: int = 0  # 0: 4 * model_dim
+  vocab_size: int = 4096
+  vocab_multiple: int = 1  # embedding rows are padded up to a multiple
+  max_positions: int = 8192  # [A-2nd] context; a limit for learned positions
+  norm: str = 'layer'  # 'layer' or 'rms'
+  norm_eps: float = 1e-5
+  mlp: str = 'gelu_tanh'  # 'gelu', 'gelu_tanh' or 'swiglu'
+  parallel_residual: bool = False  # attention and MLP read the same stream
+  qkv_bias: bool = False
+  out_bias: bool = False
+  mlp_bias: bool = False
+  qk_norm: bool = False  # RMS norm of queries and keys per head
+  positions: str = 'rotary'  # 'rotary' or 'learned'
+  rotary_fraction: float = 1.0
+  rotary_theta: float = 10_000.0
+  rotary_scaling: float = 1.0  # positions are divided by this
+  rotary_layout: str = 'half'  # 'half' or 'interleaved'
+  tied_embedding: bool = True
+  init_std: float = 0.02
+  compute_dtype: str = 'float32'  # operands of matmuls; params stay float32
+  scan_unroll: int = 1  # layers unrolled per scan step; num_layers is fastest
+  remat: bool = False  # recompute each block in the backward pass
+
+  def __post_init__(self):
+    positive(
+      self,
+      'num_layers',
+      'model_dim',
+      'num_heads',
+      'vocab_size',
+      'vocab_multiple',
+      'max_positions',
+      'scan_unroll',
+      'norm_eps',
+      'init_std',
+      'rotary_scaling',
+    )
+    one_of('norm', self.norm, ('layer', 'rms'))
+    one_of('mlp', self.mlp, ('gelu', 'gelu_tanh', 'swiglu'))
+    one_of('positions', self.positions, ('rotary', 'learned'))
+    one_of('rotary_layout', self.rotary_layout, ('half', 'interleaved'))
+    one_of('compute_dtype', self.compute_dtype, ('float32', 'bfloat16'))
+    require(
+      self.head_dim > 0 or self.model_dim % self.num_heads == 0,
+      f'num_heads={self.num_heads} does not divide '
+      f'model_dim={self.model_dim}; choose a divisor or set head_dim',
+    )
+    require(
+      self.num_heads % self.kv_heads == 0,
+      f'num_kv_heads={self.num_kv_heads} does not divide '
+      f'num_heads={self.num_heads}',
+    )
+    require(
+      0 <= self.rotary_fraction <= 1,
+      f'rotary_fraction={self.rotary_fraction} is outside [0, 1]',
+    )
+
+  @property
+  def kv_heads(self) -> int:
+    return self.num_kv_heads or self.num_heads
+
+  @property
+  def width_of_head(self) -> int:
+    return self.head_dim or self.model_dim // self.num_heads
+
+  @property
+  def width_of_ffn(self) -> int:
+    return self.ffn_dim or 4 * self.model_dim
+
+  @property
+  def padded_vocab(self) -> int:
+    return -(-self.vocab_size // self.vocab_multiple) * self.vocab_multiple
+
+  @property
+  def num_block_params(self) -> int:
+    """Weights of the block matrices, 12 L d² on the ladder [§3.1]."""
+    attention = self.model_dim * self.width_of_head
+    attention *= 2 * self.num_heads + 2 * self.kv_heads
+    num_mlp_matrices = 3 if self.mlp == 'swiglu' else 2
+    mlp = num_mlp_matrices * self.model_dim * self.width_of_ffn
+    return self.num_layers * (attention + mlp)
+
+
+def lr_pretrain(model: ModelConfig) -> float:
+  """Peak pretraining learning rate for a model size [open].
+
+  The paper gives every later rate as a multiple of an unstated one. This is
+  the rule of Kaplan et al. 2020, eq. D.1, in non-embedding parameters.
+  """
+  return 0.003239 - 0.0001395 * math.log(model.num_block_params)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+  """AdamW with global-norm clipping; the rate is a multiple of lr_pretrain."""
+
+  lr_multiple: float = 1.0  # of lr_pretrain(size); see each stage
+  lr_override: float = 0.0  # absolute peak rate; 0 uses the multiple
+  warmup_steps: int = 0
+  schedule: str = 'constant'  # 'constant', 'linear' or 'cosine' decay to 0
+  beta1: float = 0.9  # [open]
+  beta2: float = 0.95  # [open]
+  eps: float = 1e-8  # [open]
+  weight_decay: float = 0.0  # [open]
+  clip_norm: float = 1.0  # global gradient norm [open]
+
+  def __post_init__(self):
+    one_of('schedule', self.schedule, ('constant', 'linear', 'cosine'))
+    positive(self, 'lr_multiple', 'eps', 'clip_norm')
+    require(self.lr_override >= 0, f'lr_override={self.lr_override} is < 0')
+    require(self.warmup_steps >= 0, f'warmup_steps={self.warmup_steps} < 0')
+
+  def peak_lr(self, model: ModelConfig) -> float:
+    return self.lr_override or self.lr_multiple * lr_pretrain(model)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+  """How a stage is run: nothing here changes what is computed, but the mesh."""
+
+  log_every: int = 10  # steps between log lines off a terminal
+  checkpoint_every: int = 0  # steps; 0: only at the end
+  keep_checkpoints: int = 3
+  compilation_cache: str = ''  # folder of XLA's persistent cache; '': none
+  mesh_data: int = 1  # devices along the batch
+  mesh_fsdp: int = 1  # devices that shard parameters
+  mesh_tensor: int = 1  # devices that split matrices
+
+  def __post_init__(self):
+    positive(
+      self,
+      'log_every',
+      'keep_checkpoints',
+      'mesh_data',
+      'mesh_fsdp',
+      'mesh_tensor',
+    )
+    require(
+      self.checkpoint_every >= 0,
+      f'checkpoint_every={self.checkpoint_every} is < 0',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """Where examples come from and how they become batches."""
+
+  world: str = 'lab'
+  data_dir: str = ''  # world=hh: official layout, a folder or a jsonl file
+  batch_size: int = 32  # examples; a comparison is one [A-2nd for the PM]
+  row_length: int = 256  # tokens of one packed row (T)
+  max_path: int = 0  # longest prompt + reply in tokens; 0: row_length
+  long_paths: str = 'truncate'  # 'truncate' (drop the left end) or 'reject'
+  trees: str = 'comparison'  # one tree a 'comparison' or a 'conversation'
+  num_examples: int = 0  # world=lab: how many to make; world=hh: 0 is all
+  test_fraction: float = 0.05  # by hash of the first human turn [§2.3]
+  span_start: float = 0.0  # part of the training split, by the same hash,
+  span_end: float = 1.0  # so that PMs can be trained on disjoint halves
+
+  def __post_init__(self):
+    one_of('world', self.world, WORLDS)
+    one_of('long_paths', self.long_paths, ('truncate', 'reject'))
+    one_of('trees', self.trees, ('comparison', 'conversation'))
+    positive(self, 'batch_size', 'row_length')
+    require(
+      0 <= self.max_path <= self.row_length,
+      f'max_path={self.max_path} exceeds row_length={self.row_length}',
+    )
+    require(
+      0 <= self.test_fraction < 1,
+      f'test_fraction={self.test_fraction} is outside [0, 1)',
+    )
+    require(
+      0 <= self.span_start < self.span_end <= 1,
+      f'span_start={self.span_start}, span_end={self.span_end} is no span',
+    )
+
+  @property
+  def longest_path(self) -> int:
+    return self.max_path or self.row_length
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+  """How replies are drawn. Sampler and trainer read the same fields."""
+
+  max_new_tokens: int = 128  # [§4.1, B.1]; 32 in the robustness study
+  temperature: float = 1.0  # [open]; implied by the text
+  top_p: float = 1.0  # RLHF is trained and compared without top-p [fn 12]
+  max_prompt: int = 0  # longest prompt in tokens; 0: no limit but the row
+  slots: int = 64  # sequences decoded at once
+  stop_at_turn: bool = True  # stop where the model opens the next turn
+
+  def __post_init__(self):
+    positive(self, 'max_new_tokens', 'temperature', 'slots')
+    require(0 < self.top_p <= 1, f'top_p={self.top_p} is outside (0, 1]')

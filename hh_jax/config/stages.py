@@ -1,0 +1,252 @@
+"""One frozen dataclass a stage, with the paper's values as defaults.
+
+Marks: `[§x]` a section of Bai et al. 2022, `[A-2nd]` Askell et al. 2021,
+`[open]` the paper does not say: our choice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hh_jax.config import shared
+from hh_jax.config.shared import DataConfig
+from hh_jax.config.shared import LoopConfig
+from hh_jax.config.shared import ModelConfig
+from hh_jax.config.shared import OptimizerConfig
+from hh_jax.config.shared import SamplingConfig
+
+field = dataclasses.field
+
+
+def _optimizer(lr_multiple: float, schedule: str, warmup_steps: int = 0):
+  return field(
+    default_factory=lambda: OptimizerConfig(
+      lr_multiple=lr_multiple, schedule=schedule, warmup_steps=warmup_steps
+    )
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainConfig:
+  """Language-model pretraining; an example is one packed row of documents."""
+
+  seed: int = 0
+  model: ModelConfig = field(default_factory=ModelConfig)
+  data: DataConfig = field(default_factory=DataConfig)
+  optimizer: OptimizerConfig = _optimizer(1.0, 'cosine', 100)  # [open]
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  num_steps: int = 1000
+  tokenizer: str = ''  # a tokenizer.json; '': train one on the documents
+  tokenizer_documents: int = 4000  # documents it is trained on
+
+  def __post_init__(self):
+    shared.positive(self, 'num_steps', 'tokenizer_documents')
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+  """Context distillation of the HHH prompt [§A.1]."""
+
+  seed: int = 0
+  init_from: str = ''  # workdir of the student's pretraining
+  teacher_from: str = ''  # workdir of the teacher; '': the student's own
+  data: DataConfig = field(default_factory=DataConfig)
+  optimizer: OptimizerConfig = _optimizer(0.05, 'linear')  # [§A.1]
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  num_steps: int = 200
+  top_k: int = 50  # stored log-probs a token, beside one remainder [§A.1]
+  text_fraction: float = 0.5  # rest: questions with their best answer [§A.1]
+  num_prompt_conversations: int = 0  # of the HHH prompt; 0: all
+  effect_prompts: int = 128  # held-out prompts on which the prompt's effect
+  # and the student's are measured
+
+  def __post_init__(self):
+    shared.positive(self, 'num_steps', 'top_k')
+    shared.require(
+      0 <= self.text_fraction <= 1,
+      f'text_fraction={self.text_fraction} is outside [0, 1]',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PMPConfig:
+  """Preference-model pretraining on ranked answers [§A.2; A-2nd]."""
+
+  seed: int = 0
+  init_from: str = ''  # workdir of the pretrained language model
+  data: DataConfig = field(default_factory=DataConfig)
+  optimizer: OptimizerConfig = _optimizer(0.1, 'constant')  # [§A.2]
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  num_posts: int = 4000  # world=lab: questions made
+  pairs_per_post: int = 4  # most ranked pairs taken of one question [open]
+  binary: bool = True  # GOOD/BAD pairs instead of ranked ones [A-2nd]
+  lm_coef: float = (
+    0.0  # weight of an LM loss on the good side [A-2nd: a switch]
+  )
+
+  def __post_init__(self):
+    shared.positive(self, 'num_posts', 'pairs_per_post')
+    shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
+
+
+@dataclasses.dataclass(frozen=True)
+class PMConfig:
+  """Preference-model finetuning on comparisons, one epoch [§3.1, §A.2]."""
+
+  seed: int = 0
+  init_from: str = ''  # workdir of preference-model (or LM) pretraining
+  data: DataConfig = field(default_factory=DataConfig)
+  optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§3.1]
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  harmless_weight: float = 1.0  # λ on harmless comparisons [§5.1.2]
+  harmless_fraction: float = -1.0  # of the comparisons; -1: as they come
+  num_comparisons: int = 0  # total at a given fraction; 0: all that fit
+  lm_coef: float = 0.0  # weight of an LM loss on the good side [open]
+  eval_comparisons: int = 2000  # most test comparisons scored at the end
+
+  def __post_init__(self):
+    shared.positive(self, 'harmless_weight')
+    shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
+    shared.require(
+      self.harmless_fraction == -1 or 0 <= self.harmless_fraction <= 1,
+      f'harmless_fraction={self.harmless_fraction} is neither -1 nor '
+      'within [0, 1]',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RejectionConfig:
+  """Best of k samples by the preference model [§2.3, §B.6]."""
+
+  seed: int = 0
+  policy_from: str = ''  # workdir of the policy
+  pm_from: str = ''  # workdir of the preference model
+  data: DataConfig = field(default_factory=DataConfig)
+  sampling: SamplingConfig = field(default_factory=SamplingConfig)
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  k: int = 16  # mostly 16 [§2.3]
+  num_prompts: int = 256
+  harmless_fraction: float = 0.5  # of the prompts [open]
+
+  def __post_init__(self):
+    shared.positive(self, 'k', 'num_prompts')
+    _check_prompt_mix(self.harmless_fraction)
+
+
+@dataclasses.dataclass(frozen=True)
+class RLHFConfig:
+  """PPO against a preference model [§4.1, §B.1]; an example is a prompt."""
+
+  seed: int = 0
+  policy_from: str = ''  # workdir of π0, which is also the KL reference
+  pm_from: str = ''  # workdir of the preference model that rewards
+  held_out_pm_from: str = ''  # workdir of one trained on other comparisons
+  data: DataConfig = field(default_factory=DataConfig)
+  sampling: SamplingConfig = field(default_factory=SamplingConfig)
+  optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§4.1]
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  num_iterations: int = 100  # rollouts of data.batch_size prompts
+  passes: int = 1  # K, passes over each rollout [§4.1]
+  minibatches: int = 4  # updates a pass [open]
+  harmless_fraction: float = 0.5  # of the prompts [open]
+  num_prompts: int = 4000  # size of the prompt pool; drawn in epochs
+  kl_coef: float = 0.001  # λ_KL [§4.1]
+  clip_range: float = 0.2  # ε [§4.1]
+  discount: float = 1.0  # γ [§4.1]
+  gae_lambda: float = 0.95  # λ of the advantage estimate [open]
+  value_coef: float = 0.5  # weight of the value loss [open]
+  value_clip: float = 0.2  # 0: unclipped [open]
+  value_lr_multiple: float = 1.0  # of the policy's rate [open]
+  value_init: str = 'pm'  # 'pm' or 'policy' [open]
+  share_trunk: bool = False  # value head on the policy's trunk [open]
+  whiten_advantages: bool = True  # over the whole rollout [open]
+  center_scores: bool = True  # subtract the mean of π0's scores [§B.2]
+  missing_eot_score: str = 'pm'  # 'pm': scored as it is; 'fixed' [open]
+  missing_eot_value: float = -1.0  # the score when missing_eot_score='fixed'
+  recompute_log_probs: bool = False  # by the trainer instead of the sampler
+  eval_every: int = 10  # iterations between points of reward against √KL
+  eval_prompts: int = 512  # held-out prompts of each point
+  stop_kl: float = 0.0  # nats; stop when a point's exact KL exceeds it; 0: no
+
+  def __post_init__(self):
+    shared.positive(
+      self,
+      'num_iterations',
+      'passes',
+      'minibatches',
+      'num_prompts',
+      'clip_range',
+      'eval_every',
+      'eval_prompts',
+      'value_lr_multiple',
+    )
+    shared.one_of('value_init', self.value_init, ('pm', 'policy'))
+    shared.one_of('missing_eot_score', self.missing_eot_score, ('pm', 'fixed'))
+    shared.require(self.kl_coef >= 0, f'kl_coef={self.kl_coef} is < 0')
+    shared.require(
+      self.data.batch_size % self.minibatches == 0,
+      f'minibatches={self.minibatches} does not divide '
+      f'batch_size={self.data.batch_size}',
+    )
+    _check_prompt_mix(self.harmless_fraction)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+  """What the finished models are asked."""
+
+  seed: int = 0
+  data: DataConfig = field(default_factory=DataConfig)
+  sampling: SamplingConfig = field(default_factory=SamplingConfig)
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  pm_from: str = ''  # mixture preference model
+  held_out_pm_from: str = ''  # judges where no gold judge is known
+  pm_helpful_from: str = ''  # trained on helpful comparisons only
+  pm_harmless_from: str = ''  # trained on harmless comparisons only
+  reference_from: str = ''  # π0
+  rlhf_from: str = ''  # the trained policy
+  num_comparisons: int = 2000  # most test comparisons scored
+  num_prompts: int = 512  # held-out prompts, half of them harmless
+  k: int = 16  # best of k
+  games_per_prompt: int = 2  # crowd comparisons of each pair of policies
+  num_bootstrap: int = 1000
+  num_dialogues: int = 10  # shown before and after in the report
+
+  def __post_init__(self):
+    shared.positive(
+      self,
+      'num_comparisons',
+      'num_prompts',
+      'k',
+      'games_per_prompt',
+      'num_bootstrap',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+  """The whole paper in one run; the stages' `*_from` are filled in."""
+
+  world: str = 'lab'
+  size: str = 'nano'
+  seed: int = 0  # of every stage
+  data_dir: str = ''  # world=hh: where the official files are
+  record: str = ''  # result file that also takes the numbers; '': none
+  pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+  distill: DistillConfig = field(default_factory=DistillConfig)
+  pmp: PMPConfig = field(default_factory=PMPConfig)
+  pm: PMConfig = field(default_factory=PMConfig)
+  pm_one_side: PMConfig = field(default_factory=PMConfig)
+  rejection: RejectionConfig = field(default_factory=RejectionConfig)
+  rlhf: RLHFConfig = field(default_factory=RLHFConfig)
+  evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+  def __post_init__(self):
+    shared.one_of('world', self.world, shared.WORLDS)
+
+
+def _check_prompt_mix(harmless_fraction: float) -> None:
+  shared.require(
+    0 <= harmless_fraction <= 1,
+    f'harmless_fraction={harmless_fraction} is outside [0, 1]',
+  )

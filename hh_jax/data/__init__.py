@@ -1,0 +1,1 @@
+"""Host side: dialogue format, tokenizer, readers, token trees and batches."""

@@ -1,0 +1,1 @@
+"""TFDS builder of the released comparisons; imports nothing by itself."""

@@ -1,0 +1,69 @@
+"""Reads comparison files, writes a data card and the cleaned comparisons.
+
+  python -m hh_jax.data.prepare --source=FILE_OR_FOLDER --out=DIR
+
+Writes DIR/data_card.json and DIR/comparisons.jsonl, which `read_comparisons`
+reads back to the same comparisons. Bad input: one line, exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from hh_jax.data import card as card_lib
+from hh_jax.data import comparisons as comparisons_lib
+from hh_jax.data import dialogue as dialogue_lib
+from hh_jax.data import jsonl
+
+COMPARISONS_NAME = 'comparisons.jsonl'
+
+
+def to_row(pair: comparisons_lib.Comparison) -> dict[str, object]:
+  """A comparison as a row of the official format with three more fields."""
+  return {
+    'chosen': dialogue_lib.format_transcript(pair.prompt.reply(pair.chosen)),
+    'rejected': dialogue_lib.format_transcript(
+      pair.prompt.reply(pair.rejected)
+    ),
+    'side': pair.side,
+    'tranche': pair.tranche,
+    'weight': pair.weight,
+  }
+
+
+def prepare(source: str, out: str) -> dict[str, object]:
+  """Reads `source`, fills the folder `out` and returns the card."""
+  found = comparisons_lib.read_comparisons(source)
+  card = card_lib.data_card(found)
+  folder = pathlib.Path(out)
+  if folder.exists() and not folder.is_dir():
+    raise ValueError(f'{folder} is a file; --out must be a folder')
+  card_lib.write_card(card, folder)
+  jsonl.write_rows(
+    folder / COMPARISONS_NAME, (to_row(pair) for pair in found.comparisons)
+  )
+  return card
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Command line; returns the exit code."""
+  parser = argparse.ArgumentParser(
+    prog='hh_jax.data.prepare', description=__doc__.splitlines()[0]
+  )
+  parser.add_argument('--source', required=True, help='jsonl[.gz] or folder')
+  parser.add_argument('--out', required=True, help='folder to fill')
+  flags = parser.parse_args(argv)
+  try:
+    card = prepare(flags.source, flags.out)
+  except (OSError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  print(card_lib.summary(card))
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

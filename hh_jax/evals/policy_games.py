@@ -1,0 +1,119 @@
+"""Games between policies: who is preferred, and by how much.
+
+Each held-out prompt is answered by every policy; every pair of answers is
+shown to a judge (the simulated crowd, or a held-out preference model). Equal
+texts and choices too weak to keep are no games, but counted. Elo scores are
+maximum-likelihood, with intervals bootstrapped over prompts.
+
+Reference: Bai et al. 2022, sections 2.2, 2.4 and B.5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hh_jax.stats import elo
+
+# (prompt number, reply of a, reply of b, game number) -> a is preferred, or
+# None where the choice is too weak to keep.
+Judge = Callable[[int, str, str, int], bool | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Games:
+  """Outcomes, one row a game."""
+
+  names: tuple[str, ...]
+  first: np.ndarray  # [N] int, policy
+  second: np.ndarray  # [N] int, policy
+  first_wins: np.ndarray  # [N] bool
+  prompt: np.ndarray  # [N] int
+  num_equal: int  # pairs of equal texts
+  num_weak: int  # choices dropped
+
+  def of_prompts(self, members: np.ndarray) -> Games:
+    """Returns the games on the given prompts, [M] int."""
+    keep = np.isin(self.prompt, members)
+    return dataclasses.replace(
+      self,
+      first=self.first[keep],
+      second=self.second[keep],
+      first_wins=self.first_wins[keep],
+      prompt=self.prompt[keep],
+    )
+
+
+def play(
+  replies: Mapping[str, Sequence[str]], judge: Judge, games_per_prompt: int
+) -> Games:
+  """Plays every pair of policies on every prompt."""
+  names = tuple(replies)
+  rows: list[tuple[int, int, bool, int]] = []
+  num_equal = num_weak = 0
+  for a, b in itertools.combinations(range(len(names)), 2):
+    pairs = zip(replies[names[a]], replies[names[b]], strict=True)
+    for prompt, (left, right) in enumerate(pairs):
+      if left == right:
+        num_equal += 1
+        continue
+      for game in range(games_per_prompt):
+        # Sides are swapped every other game: no judge may favour a side.
+        is_swapped = (prompt + game) % 2 == 1
+        shown = (right, left) if is_swapped else (left, right)
+        choice = judge(prompt, *shown, game)
+        if choice is None:
+          num_weak += 1
+          continue
+        rows.append((a, b, choice != is_swapped, prompt))
+  table = np.array(rows, np.int64).reshape(-1, 4)
+  return Games(
+    names=names,
+    first=table[:, 0],
+    second=table[:, 1],
+    first_wins=table[:, 2].astype(bool),
+    prompt=table[:, 3],
+    num_equal=num_equal,
+    num_weak=num_weak,
+  )
+
+
+def elo_table(
+  games: Games, anchor: str, num_resamples: int
+) -> dict[str, list[float]]:
+  """Returns [low, mid, high] Elo of each policy; the anchor has 0."""
+  found = elo.bootstrap_elo(
+    elo.Games(
+      first=games.first,
+      second=games.second,
+      first_won=games.first_wins.astype(np.float64),
+      num_players=len(games.names),
+    ),
+    clusters=games.prompt,
+    anchor=games.names.index(anchor),
+    num_resamples=num_resamples,
+  )
+  return {
+    name: list(map(float, row))
+    for name, row in zip(games.names, found.ratings, strict=True)
+  }
+
+
+def win_rates(games: Games) -> dict[str, Any]:
+  """Returns, for each pair 'a/b', the share of games that a won."""
+  rates = {}
+  for a, b in itertools.combinations(range(len(games.names)), 2):
+    members = (games.first == a) & (games.second == b)
+    if members.any():
+      key = f'{games.names[a]}/{games.names[b]}'
+      rates[key] = {
+        'wins': float(games.first_wins[members].mean()),
+        'games': int(members.sum()),
+      }
+  return rates

@@ -1,0 +1,1 @@
+"""Sampling: prefill, a resumable decode loop, and best of k."""

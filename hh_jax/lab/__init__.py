@@ -1,0 +1,1 @@
+"""A small world whose truth is known: dialogues, a gold judge and a crowd."""

@@ -1,0 +1,229 @@
+"""The closed vocabulary: every word and fact the lab's people talk about.
+
+Everything is lower case and spelt out, so that about a thousand byte-pair
+tokens cover it with most words as one token.
+"""
+
+from __future__ import annotations
+
+
+def with_article(noun: str) -> str:
+  """Returns the noun after 'a' or 'an'."""
+  return ('an ' if noun[0] in 'aeiou' else 'a ') + noun
+
+
+ANIMALS = tuple(
+  'cat dog cow horse sheep pig goat duck hen mouse lion bear wolf fox frog'
+  ' rabbit elephant monkey snake owl'.split()
+)
+FRUITS = tuple(
+  'apple pear plum grape lemon banana cherry peach melon fig'.split()
+)
+VEGETABLES = tuple(
+  'carrot potato onion cabbage bean pea leek turnip pumpkin beet'.split()
+)
+TOOLS = tuple('hammer saw spade rake drill brush ladder axe'.split())
+VEHICLES = tuple('car bus train boat bike truck plane ship'.split())
+COLOURS = tuple(
+  'red blue green yellow black white brown pink grey purple orange'.split()
+)
+NAMES = tuple(
+  'rex tom sam max bella ann ben lucy jack mia leo ruby oscar daisy finn'
+  ' rosie toby milo emma harry'.split()
+)
+FOODS = tuple(
+  'soup rice bread cheese cake pizza salad pasta stew toast'.split()
+)
+DAYS = tuple('monday tuesday wednesday thursday friday saturday sunday'.split())
+MONTHS = tuple(
+  'january february march april may june july august september october'
+  ' november december'.split()
+)
+NUMBERS = tuple(
+  'zero one two three four five six seven eight nine ten eleven twelve'
+  ' thirteen fourteen fifteen sixteen seventeen eighteen'.split()
+)
+
+CATEGORIES = {
+  'animal': ANIMALS,
+  'fruit': FRUITS,
+  'vegetable': VEGETABLES,
+  'tool': TOOLS,
+  'vehicle': VEHICLES,
+}
+LISTS = {
+  'animals': ANIMALS,
+  'fruits': FRUITS,
+  'vegetables': VEGETABLES,
+  'tools': TOOLS,
+  'vehicles': VEHICLES,
+  'colours': COLOURS,
+  'days': DAYS,
+  'months': MONTHS,
+  'names': NAMES,
+}
+
+_OPPOSITE_PAIRS = (
+  'hot cold,big small,tall short,fast slow,happy sad,old new,up down,'
+  'in out,open shut,hard soft,light dark,wet dry,clean dirty,full empty,'
+  'early late,rich poor,loud quiet,strong weak,thick thin,near far,'
+  'good bad,high low,left right,first last'
+)
+OPPOSITES = {
+  word: other
+  for pair in _OPPOSITE_PAIRS.split(',')
+  for word, other in (pair.split(), pair.split()[::-1])
+}
+
+_IRREGULAR = (
+  'mouse mice,man men,foot feet,tooth teeth,child children,leaf leaves,'
+  'knife knives,goose geese,box boxes,bus buses,cherry cherries,'
+  'story stories,wolf wolves,fox foxes,brush brushes,baby babies'
+)
+PLURALS = dict(pair.split() for pair in _IRREGULAR.split(',')) | {
+  noun: noun + 's'
+  for noun in (
+    'cat dog cow house chair table tree book apple hat spoon river'.split()
+  )
+}
+
+_PAST = (
+  'go went,see saw,eat ate,run ran,take took,give gave,come came,make made,'
+  'sing sang,write wrote,drive drove,sleep slept,buy bought,think thought,'
+  'walk walked,jump jumped,play played,look looked,cook cooked,help helped'
+)
+PAST_TENSES = dict(pair.split() for pair in _PAST.split(','))
+
+COLOUR_OF = {
+  'a lemon': 'yellow',
+  'a banana': 'yellow',
+  'the sun': 'yellow',
+  'grass': 'green',
+  'a frog': 'green',
+  'a leaf': 'green',
+  'snow': 'white',
+  'milk': 'white',
+  'coal': 'black',
+  'a crow': 'black',
+  'a carrot': 'orange',
+  'a pumpkin': 'orange',
+  'a cherry': 'red',
+  'a tomato': 'red',
+  'the sky': 'blue',
+  'the sea': 'blue',
+  'a pig': 'pink',
+  'an elephant': 'grey',
+  'a plum': 'purple',
+  'mud': 'brown',
+  'a bear': 'brown',
+}
+SOUNDS = {
+  'a cow': 'moo',
+  'a dog': 'woof',
+  'a cat': 'meow',
+  'a sheep': 'baa',
+  'a duck': 'quack',
+  'a horse': 'neigh',
+  'a pig': 'oink',
+  'a lion': 'roar',
+  'a frog': 'croak',
+  'a bee': 'buzz',
+  'a snake': 'hiss',
+  'a wolf': 'howl',
+  'a hen': 'cluck',
+  'an owl': 'hoot',
+  'a mouse': 'squeak',
+}
+CAPITALS = {
+  'france': 'paris',
+  'italy': 'rome',
+  'spain': 'madrid',
+  'england': 'london',
+  'japan': 'tokyo',
+  'egypt': 'cairo',
+  'china': 'beijing',
+  'russia': 'moscow',
+  'greece': 'athens',
+  'peru': 'lima',
+  'cuba': 'havana',
+  'norway': 'oslo',
+  'poland': 'warsaw',
+  'austria': 'vienna',
+  'ireland': 'dublin',
+  'kenya': 'nairobi',
+}
+
+BY_SIZE = (
+  'a seed',
+  'an ant',
+  'a bee',
+  'a mouse',
+  'a duck',
+  'a cat',
+  'a sheep',
+  'a horse',
+  'an elephant',
+  'a house',
+  'a hill',
+  'a mountain',
+)
+
+NEXT = (
+  dict(zip(DAYS, DAYS[1:] + DAYS[:1], strict=True))
+  | dict(zip(MONTHS, MONTHS[1:] + MONTHS[:1], strict=True))
+  | dict(zip(NUMBERS[1:], NUMBERS[2:], strict=False))
+)
+SUMS = {
+  f'{NUMBERS[i]} plus {NUMBERS[j]}': NUMBERS[i + j]
+  for i in range(1, 10)
+  for j in range(1, 10)
+}
+
+COPY_WORDS = (
+  ('big', 'small', 'old', 'new', 'happy', 'sad', 'fast', 'slow', 'quiet'),
+  COLOURS,
+  ANIMALS,
+)
+
+CALLED = (
+  'dog',
+  'cat',
+  'horse',
+  'rabbit',
+  'sister',
+  'brother',
+  'friend',
+  'teacher',
+  'boss',
+  'aunt',
+)
+FAVOURITES = {
+  'colour': COLOURS,
+  'food': FOODS,
+  'animal': ANIMALS,
+  'day': DAYS,
+  'fruit': FRUITS,
+}
+
+PEOPLE = (
+  'my sister',
+  'my brother',
+  'my boss',
+  'my teacher',
+  'my neighbour',
+  'my aunt',
+  'my friend',
+  'the new boy',
+  'the old man',
+  'the cook',
+)
+PLACES = (
+  'the shop',
+  'the school',
+  'the market',
+  'the bank',
+  'the museum',
+  'the church',
+  'the office',
+  'the house next door',
+)

@@ -1,0 +1,242 @@
+"""The command line of every script: a config file, overrides, a workdir.
+
+1. `--config=FILE.py:name=value,...` is loaded first, because the flags
+   `--config.key=value` follow from the fields it hands out.
+2. Override keys are looked up before flags are parsed, so that a typo is
+   answered with the nearest key.
+3. The ConfigDict becomes a frozen dataclass once; only then is `main` called,
+   which imports jax. Whatever the user got wrong before that is one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+import pathlib
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn, TypeVar
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from hh_jax import config as config_lib
+
+ConfigT = TypeVar('ConfigT')
+
+EXIT_USAGE = 2  # the user can put it right: no traceback
+EXIT_INTERRUPTED = 130
+
+_OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)')
+_SYNOPSIS = """
+usage: --config=FILE.py[:name=value,...] [--config.key=value ...] --workdir=DIR
+
+  --config      Python file with get_config(arg); its docstring says which
+                names may follow the colon. With --help: lists every key.
+  --config.key  overrides one field, for example --config.data.batch_size=8
+  --workdir     folder for checkpoints, metrics and the report
+"""
+
+
+class UsageError(ValueError):
+  """The command line is wrong; the message is the line to show."""
+
+
+def run(
+  main: Callable[[ConfigT, str], str | None],
+  config_type: type[ConfigT],
+  argv: Sequence[str] | None = None,
+) -> None:
+  """Runs a script and prints the line that `main` returns.
+
+  A `ValueError` or `FileNotFoundError`, from the flags or from `main`, is
+  something the user can put right: one line and exit code 2. With
+  `HH_JAX_TRACEBACK=1` it keeps its traceback, as other exceptions do.
+
+  Args:
+    main: Does the work, given the config and the workdir as written. Imports
+      its stage itself, so that mistakes are answered before jax is loaded.
+    config_type: Dataclass of the stage, from `hh_jax.config`.
+    argv: Program name and arguments; default `sys.argv`.
+  """
+  program, *args = sys.argv if argv is None else argv
+  try:
+    if any(arg in ('--help', '-help', '-h') for arg in args):
+      print(_help(sys.modules[main.__module__].__doc__, args))
+      return
+    config, workdir = parse(config_type, args)
+  except (ValueError, FileNotFoundError) as error:
+    _fail(error)
+  # Libraries that define absl flags of their own read the defaults.
+  flags.FLAGS([program])
+  try:
+    line = main(config, workdir)
+  except (ValueError, FileNotFoundError) as error:
+    _fail(error, hint=' (HH_JAX_TRACEBACK=1 shows where)')
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    sys.exit(EXIT_INTERRUPTED)
+  if line:
+    print(line)
+
+
+def parse(
+  config_type: type[ConfigT], args: Sequence[str]
+) -> tuple[ConfigT, str]:
+  """Returns the config and the workdir that the arguments ask for.
+
+  Args:
+    config_type: Dataclass of the stage.
+    args: Arguments without the program's name.
+
+  Raises:
+    UsageError: An argument is unknown, missing or malformed.
+    ValueError: A value is refused by the config file or the dataclass.
+  """
+  path, rest = take_config(args)
+  if path is None:
+    raise UsageError('--config=FILE.py is required; --help explains')
+  values = load_config(path)
+  check_overrides(values, rest)
+  workdir = apply_flags(values, rest)
+  if not workdir:
+    raise UsageError('--workdir=DIR is required; --help explains')
+  config = config_lib.from_config_dict(config_type, values.to_dict())
+  return config, workdir
+
+
+def load_config(path: str) -> ml_collections.ConfigDict:
+  """Executes `FILE.py:arg` and returns the locked result of `get_config(arg)`.
+
+  Raises:
+    UsageError: There is no such file, or it has no `get_config`.
+    ValueError: `get_config` refuses the argument.
+  """
+  name, _, arg = path.partition(':')
+  file = pathlib.Path(name)
+  if not file.is_file():
+    raise UsageError(f'no config file {name!r}{_nearest_file(file)}')
+  module = _execute(file)
+  if 'get_config' not in vars(module):
+    raise UsageError(f'config file {name!r} has no get_config(arg)')
+  values = module.get_config(arg)
+  if not isinstance(values, ml_collections.ConfigDict):
+    raise UsageError(
+      f'get_config of {name!r} returned a {type(values).__name__}, '
+      'not a ConfigDict; use hh_jax.config.to_config_dict'
+    )
+  return values.lock()
+
+
+def take_config(args: Sequence[str]) -> tuple[str | None, list[str]]:
+  """Splits the last `--config` off the other arguments."""
+  path, rest, pending = None, [], iter(args)
+  for arg in pending:
+    name, has_value, value = arg.partition('=')
+    if name not in ('--config', '-config'):
+      rest.append(arg)
+      continue
+    path = value if has_value else next(pending, None)
+    if not path:
+      raise UsageError('--config has no value; give --config=FILE.py')
+  return path, rest
+
+
+def _nearest_file(file: pathlib.Path) -> str:
+  folder = file.parent
+  names = [p.name for p in folder.glob('*.py')] if folder.is_dir() else []
+  close = difflib.get_close_matches(file.name, names, n=1)
+  return f'; did you mean {str(folder / close[0])!r}?' if close else ''
+
+
+def _execute(file: pathlib.Path) -> types.ModuleType:
+  spec = importlib.util.spec_from_file_location(f'config_{file.stem}', file)
+  if spec is None or spec.loader is None:
+    raise UsageError(f'config file {str(file)!r} is not a .py file')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def _leaves(
+  values: ml_collections.ConfigDict, prefix: str = ''
+) -> Iterator[tuple[str, object]]:
+  """Yields every field's dotted key and value."""
+  for key in values:
+    value = values[key]
+    if isinstance(value, ml_collections.ConfigDict):
+      yield from _leaves(value, f'{prefix}{key}.')
+    else:
+      yield f'{prefix}{key}', value
+
+
+def check_overrides(
+  values: ml_collections.ConfigDict, args: Sequence[str]
+) -> None:
+  """Refuses a `--config.key` that is not a field, naming the nearest one."""
+  keys = [key for key, _ in _leaves(values)]
+  for match in filter(None, map(_OVERRIDE.match, args)):
+    key = match[1]
+    if key in keys:
+      continue
+    if any(known.startswith(f'{key}.') for known in keys):
+      raise UsageError(
+        f'--config.{key} is a group of fields; set one of them, '
+        f'--config.{key}.NAME=value'
+      )
+    raise UsageError(f'--config.{key} is unknown{_nearest_key(key, keys)}')
+
+
+def _nearest_key(key: str, keys: Sequence[str]) -> str:
+  """Compares whole keys, then last parts: the group may be what is missing."""
+  close = difflib.get_close_matches(key, keys, n=1)
+  if not close:
+    last_parts = {known.rpartition('.')[2]: known for known in keys}
+    last = key.rpartition('.')[2]
+    names = difflib.get_close_matches(last, last_parts, n=1)
+    close = [last_parts[name] for name in names]
+  if close:
+    return f'; did you mean --config.{close[0]}?'
+  return '; --config=FILE.py --help lists the keys'
+
+
+def apply_flags(
+  values: ml_collections.ConfigDict, args: Sequence[str]
+) -> str | None:
+  """Writes the overrides into `values` and returns the workdir."""
+  argv = ['', *args]
+  parser = flags.FlagValues()
+  workdir = flags.DEFINE_string('workdir', None, 'folder', flag_values=parser)
+  try:
+    config_flags.DEFINE_config_dict(
+      'config', values, flag_values=parser, sys_argv=argv
+    )
+    _, *extra = parser(argv)
+  except (flags.Error, TypeError) as error:
+    # ConfigDict reports a value of another type as a TypeError.
+    raise UsageError(str(error)) from None
+  if extra:
+    raise UsageError(f'argument {extra[0]!r} is not a flag; --help explains')
+  return workdir.value
+
+
+def _help(description: str | None, args: Sequence[str]) -> str:
+  """Returns usage and, if a config file is given, its docstring and keys."""
+  parts = [(description or '').strip(), _SYNOPSIS.strip()]
+  path, _ = take_config(args)
+  if path is not None:
+    fields = _leaves(load_config(path))
+    parts.append('\n'.join(f'  --config.{k}={v}' for k, v in fields))
+  return '\n\n'.join(filter(None, parts))
+
+
+def _fail(error: Exception, hint: str = '') -> NoReturn:
+  """Prints one line and exits with code 2, or raises for the traceback."""
+  if os.environ.get('HH_JAX_TRACEBACK') == '1':
+    raise error
+  print(f'error: {" ".join(str(error).split())}{hint}', file=sys.stderr)
+  sys.exit(EXIT_USAGE)

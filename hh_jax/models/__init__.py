@@ -1,0 +1,1 @@
+"""The Transformer, its heads and the size ladder: the only Flax code."""

@@ -1,0 +1,259 @@
+"""A decoder-only Transformer over packed trees, with or without a cache.
+
+1. Tokens are embedded; learned positions, where configured, are added.
+2. Each block normalises, attends and runs an MLP, either one after the other
+   or in parallel on the same stream. Blocks are stacked: every parameter of
+   theirs has a leading layer axis, and one `nn.scan` runs them.
+3. Without a cache, queries read keys by the interval rule of the packed row.
+4. With a cache, each row brings one new token. The whole cache is the carry
+   of the scan, so that a layer writes its keys and values in place, at the
+   row's own length, and reads the slots in use.
+5. A final norm ends the stack. Logits are made by whoever reads them.
+
+Reference: Bai et al. 2022, section 3.1 and Askell et al. 2021 give depth,
+width, context and vocabulary; the options of a block are open there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from hh_jax import sharding
+from hh_jax.config import ModelConfig
+from hh_jax.models import layers
+from hh_jax.ops import attention
+from hh_jax.ops import rotary
+from hh_jax.types import KVCache
+from hh_jax.types import LMOutput
+
+_ACTIVATIONS = {
+  'gelu': lambda x: jax.nn.gelu(x, approximate=False),
+  'gelu_tanh': lambda x: jax.nn.gelu(x, approximate=True),
+  'swiglu': jax.nn.silu,
+}
+
+
+class View(NamedTuple):
+  """What every block needs to know of the tokens."""
+
+  positions: jax.Array  # [B, T] int32
+  enter: jax.Array  # [B, T] int32
+  leave: jax.Array  # [B, T] int32
+  length: jax.Array | None  # [B] int32, cache slots used before this token
+
+
+class Stream(NamedTuple):
+  """The carry of the scan over layers."""
+
+  x: jax.Array  # [B, T, D] float32
+  keys: jax.Array | None  # [L, B, K, S, H]
+  values: jax.Array | None  # [L, B, K, S, H]
+
+
+KeysValues = tuple[jax.Array, jax.Array]
+
+
+class Block(nn.Module):
+  """One layer. `keeps_keys` also returns its keys and values."""
+
+  config: ModelConfig
+  keeps_keys: bool = False
+
+  @nn.compact
+  def __call__(
+    self, stream: Stream, layer: jax.Array, view: View
+  ) -> tuple[Stream, KeysValues | None]:
+    """Runs the layer with index `layer` ([] int32) on the stream."""
+    cfg = self.config
+    x = stream.x
+    inputs = layers.Norm(cfg.norm, cfg.norm_eps, name='attention_norm')(x)
+    attended, stream, kept = self._attend(inputs, stream, layer, view)
+    norm = layers.Norm(cfg.norm, cfg.norm_eps, name='mlp_norm')
+    if cfg.parallel_residual:
+      x = x + attended + self._mlp(norm(x))
+    else:
+      x = x + attended
+      x = x + self._mlp(norm(x))
+    x = sharding.constrain(x, 'batch', None, None)
+    return stream._replace(x=x), kept
+
+  def _dense(
+    self, name: str, features: int, use_bias: bool, std: float = 0.0
+  ) -> layers.Dense:
+    cfg = self.config
+    std = std or cfg.init_std
+    return layers.Dense(features, use_bias, std, cfg.compute_dtype, name=name)
+
+  def _heads(
+    self, name: str, inputs: jax.Array, num_heads: int, view: View
+  ) -> jax.Array:
+    """Queries, keys or values, [B, T, K, H]."""
+    cfg = self.config
+    width = cfg.width_of_head
+    x = self._dense(name, num_heads * width, cfg.qkv_bias)(inputs)
+    x = x.reshape(*inputs.shape[:2], num_heads, width)
+    if name != 'value':
+      if cfg.qk_norm:
+        x = layers.Norm('rms', cfg.norm_eps, name=f'{name}_norm')(x)
+      if cfg.positions == 'rotary':
+        x = rotary.rotate(
+          x,
+          view.positions,
+          fraction=cfg.rotary_fraction,
+          theta=cfg.rotary_theta,
+          scaling=cfg.rotary_scaling,
+          layout=cfg.rotary_layout,
+        )
+    return sharding.constrain(x, 'batch', None, 'heads', None)
+
+  def _attend(
+    self, inputs: jax.Array, stream: Stream, layer: jax.Array, view: View
+  ) -> tuple[jax.Array, Stream, KeysValues | None]:
+    cfg = self.config
+    dtype = jnp.dtype(cfg.compute_dtype)
+    query = self._heads('query', inputs, cfg.num_heads, view)
+    key = self._heads('key', inputs, cfg.kv_heads, view).astype(dtype)
+    value = self._heads('value', inputs, cfg.kv_heads, view).astype(dtype)
+    kept = None
+    if stream.keys is not None:
+      stream = _write(stream, layer, view.length, key, value)
+      attended = attention.cached_attention(
+        query[:, 0],
+        stream.keys[layer],
+        stream.values[layer],
+        view.length + 1,
+        compute_dtype=dtype,
+      )[:, None]
+    else:
+      attended = attention.packed_attention(
+        query, key, value, view.enter, view.leave, compute_dtype=dtype
+      )
+      if self.keeps_keys:
+        kept = (key.swapaxes(1, 2), value.swapaxes(1, 2))
+    attended = attended.reshape(*inputs.shape[:2], -1)
+    out = self._dense('out', cfg.model_dim, cfg.out_bias, _residual_std(cfg))
+    return out(attended), stream, kept
+
+  def _mlp(self, inputs: jax.Array) -> jax.Array:
+    cfg = self.config
+    activate = _ACTIVATIONS[cfg.mlp]
+    up = self._dense('up', cfg.width_of_ffn, cfg.mlp_bias)(inputs)
+    if cfg.mlp == 'swiglu':
+      gate = self._dense('gate', cfg.width_of_ffn, cfg.mlp_bias)(inputs)
+      hidden = activate(gate) * up
+    else:
+      hidden = activate(up)
+    hidden = sharding.constrain(hidden, 'batch', None, 'ffn')
+    down = self._dense('down', cfg.model_dim, cfg.mlp_bias, _residual_std(cfg))
+    return down(hidden)
+
+
+def _residual_std(cfg: ModelConfig) -> float:
+  """Both outputs of every block are sums of 2 L terms in the stream."""
+  return cfg.init_std / math.sqrt(2 * cfg.num_layers)
+
+
+def _write(
+  stream: Stream,
+  layer: jax.Array,
+  slot: jax.Array,
+  key: jax.Array,
+  value: jax.Array,
+) -> Stream:
+  """Puts one token's key and value [B, 1, K, H] at each row's own slot.
+
+  A row whose cache is full writes nothing: a finished row may idle there.
+  """
+  rows = jnp.arange(slot.shape[0], dtype=jnp.int32)
+  return stream._replace(
+    keys=stream.keys.at[layer, rows, :, slot].set(key[:, 0], mode='drop'),
+    values=stream.values.at[layer, rows, :, slot].set(value[:, 0], mode='drop'),
+  )
+
+
+class Transformer(nn.Module):
+  """The network of every policy, reference, value and preference model.
+
+  `keeps_keys` makes a forward pass without a cache return one that holds the
+  keys and values of its tokens.
+  """
+
+  config: ModelConfig
+  keeps_keys: bool = False
+
+  @nn.compact
+  def __call__(
+    self,
+    tokens: jax.Array,
+    positions: jax.Array,
+    enter: jax.Array,
+    leave: jax.Array,
+    cache: KVCache | None = None,
+  ) -> LMOutput:
+    """Hidden states of packed rows, or of one new token a row.
+
+    Args:
+      tokens: [B, T] int32; T is 1 with a cache.
+      positions: [B, T] int32, depth of each token in its own path.
+      enter: [B, T] int32, start of the interval of each token's segment.
+      leave: [B, T] int32, exclusive end of that interval.
+      cache: None in training; else the keys and values of earlier tokens.
+
+    Returns:
+      Hidden states after the final norm, and the cache with `length` advanced.
+    """
+    cfg = self.config
+    if cache is not None and tokens.shape[1] != 1:
+      raise ValueError(f'a cache takes one token a row, not {tokens.shape[1]}')
+    x = self._embed(tokens, positions)
+    view = View(positions, enter, leave, cache.length if cache else None)
+    stream = Stream(x, *((cache.keys, cache.values) if cache else (None, None)))
+    stream, kept = self._blocks()(
+      stream, jnp.arange(cfg.num_layers, dtype=jnp.int32), view
+    )
+    final_norm = layers.Norm(cfg.norm, cfg.norm_eps, name='final_norm')
+    hidden = final_norm(stream.x)
+    self._unembed_parameter()
+    if cache is not None:
+      cache = KVCache(stream.keys, stream.values, cache.length + 1)
+    elif kept is not None:
+      num_kept = jnp.full(tokens.shape[:1], tokens.shape[1], jnp.int32)
+      cache = KVCache(*kept, num_kept)
+    return LMOutput(hidden, cache)
+
+  def _embed(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
+    cfg = self.config
+    x = layers.Embedding(
+      cfg.padded_vocab, cfg.model_dim, cfg.init_std, name='embed'
+    )(tokens)
+    if cfg.positions == 'learned':
+      x = x + layers.Embedding(
+        cfg.max_positions, cfg.model_dim, cfg.init_std, name='position'
+      )(positions)
+    return sharding.constrain(x, 'batch', None, None)
+
+  def _blocks(self) -> nn.Module:
+    cfg = self.config
+    block = nn.remat(Block, prevent_cse=False) if cfg.remat else Block
+    stack = nn.scan(
+      block,
+      variable_axes={'params': 0},
+      split_rngs={'params': True},
+      in_axes=(0, nn.broadcast),
+      length=cfg.num_layers,
+      unroll=min(cfg.scan_unroll, cfg.num_layers),
+    )
+    return stack(cfg, self.keeps_keys, name='blocks')
+
+  def _unembed_parameter(self) -> None:
+    """Declares the output matrix, which only readers of logits use."""
+    cfg = self.config
+    if not cfg.tied_embedding:
+      layers.Matrix(
+        (cfg.padded_vocab, cfg.model_dim), cfg.init_std, name='unembed'
+      )()

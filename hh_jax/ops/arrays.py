@@ -1,0 +1,15 @@
+"""Reading scattered positions of a batch."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Shaped
+
+
+def gather_positions(
+  x: Shaped[Array, 'B T *width'], flat_index: Int[Array, '*items']
+) -> Shaped[Array, '...']:
+  """The vectors at row * T + column; a negative index reads position 0.
+
+  Callers mask what they read at absent (-1) positions.
+  """
+  rows = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+  return rows[jnp.maximum(flat_index, 0)]

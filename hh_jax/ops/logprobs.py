@@ -1,0 +1,190 @@
+"""Log-probabilities of tokens from hidden states, without whole logits.
+
+1. Rows are cut into chunks; each chunk's logits [chunk, V] are made, reduced
+   to what the caller reads, and dropped. [N, V] never exists.
+2. `jax.checkpoint` makes the backward pass rebuild a chunk's logits too.
+3. Logits go through `sampling.filter_logits`, so temperature, nucleus and
+   vocabulary padding mean the same here as in the sampler.
+
+Options shared by all functions: `num_valid` is the true vocabulary size (rows
+of `unembed` beyond it are padding), `temperature` divides the logits, `top_p`
+is the sampler's nucleus, `compute_dtype` the operand type of the product, and
+`chunk` the rows whose logits exist at once. All results are in nats, float32.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from hh_jax.ops import linear, sampling
+
+
+def token_log_probs(
+  hidden: Float[Array, 'N D'],
+  unembed: Float[Array, 'V D'],
+  targets: Int[Array, 'N'],
+  *,
+  num_valid: int,
+  temperature: float = 1.0,
+  top_p: float = 1.0,
+  compute_dtype: DTypeLike = jnp.float32,
+  chunk: int = 1024,
+) -> Float[Array, 'N']:
+  """Log-probability of one target token a row."""
+
+  def reduce(hidden: jax.Array, targets: jax.Array) -> jax.Array:
+    logits = _logits(hidden, unembed, compute_dtype)
+    logits = sampling.filter_logits(
+      logits, temperature=temperature, top_p=top_p, num_valid=num_valid
+    )
+    return _column(logits, targets) - _log_mass(logits)
+
+  return _map_chunks(reduce, chunk, hidden, targets)
+
+
+def token_log_probs_and_entropy(
+  hidden: Float[Array, 'N D'],
+  unembed: Float[Array, 'V D'],
+  targets: Int[Array, 'N'],
+  *,
+  num_valid: int,
+  temperature: float = 1.0,
+  top_p: float = 1.0,
+  compute_dtype: DTypeLike = jnp.float32,
+  chunk: int = 1024,
+) -> tuple[Float[Array, 'N'], Float[Array, 'N']]:
+  """Log-probability of the targets, and entropy of each distribution."""
+
+  def reduce(
+    hidden: jax.Array, targets: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    logits = _logits(hidden, unembed, compute_dtype)
+    logits = sampling.filter_logits(
+      logits, temperature=temperature, top_p=top_p, num_valid=num_valid
+    )
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    entropy = -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+    return _column(log_probs, targets), entropy
+
+  return _map_chunks(reduce, chunk, hidden, targets)
+
+
+def top_k_log_probs(
+  hidden: Float[Array, 'N D'],
+  unembed: Float[Array, 'V D'],
+  k: int,
+  *,
+  num_valid: int,
+  temperature: float = 1.0,
+  compute_dtype: DTypeLike = jnp.float32,
+  chunk: int = 1024,
+) -> tuple[Float[Array, 'N k'], Int[Array, 'N k']]:
+  """The k largest log-probabilities, descending, and their tokens."""
+  if k > num_valid:
+    raise ValueError(f'k={k} exceeds the vocabulary, num_valid={num_valid}')
+
+  def reduce(hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
+    logits = _logits(hidden, unembed, compute_dtype)
+    logits = sampling.filter_logits(
+      logits, temperature=temperature, num_valid=num_valid
+    )
+    best, tokens = jax.lax.top_k(logits, k)
+    return best - _log_mass(logits)[:, None], tokens
+
+  return _map_chunks(reduce, chunk, hidden)
+
+
+def log_probs_at(
+  hidden: Float[Array, 'N D'],
+  unembed: Float[Array, 'V D'],
+  indices: Int[Array, 'N k'],
+  *,
+  num_valid: int,
+  temperature: float = 1.0,
+  compute_dtype: DTypeLike = jnp.float32,
+  chunk: int = 1024,
+) -> Float[Array, 'N k']:
+  """Log-probabilities of k given tokens a row."""
+
+  def reduce(hidden: jax.Array, indices: jax.Array) -> jax.Array:
+    logits = _logits(hidden, unembed, compute_dtype)
+    logits = sampling.filter_logits(
+      logits, temperature=temperature, num_valid=num_valid
+    )
+    chosen = jnp.take_along_axis(logits, indices, axis=-1)
+    return chosen - _log_mass(logits)[:, None]
+
+  return _map_chunks(reduce, chunk, hidden, indices)
+
+
+def exact_kl(
+  hidden_p: Float[Array, 'N Dp'],
+  unembed_p: Float[Array, 'V Dp'],
+  hidden_q: Float[Array, 'N Dq'],
+  unembed_q: Float[Array, 'V Dq'],
+  *,
+  num_valid: int,
+  temperature: float = 1.0,
+  compute_dtype: DTypeLike = jnp.float32,
+  chunk: int = 1024,
+) -> Float[Array, 'N']:
+  """KL(p || q) of next-token distributions over the full vocabulary."""
+
+  def log_probs(hidden: jax.Array, unembed: jax.Array) -> jax.Array:
+    logits = _logits(hidden, unembed, compute_dtype)
+    logits = sampling.filter_logits(
+      logits, temperature=temperature, num_valid=num_valid
+    )
+    return jax.nn.log_softmax(logits, axis=-1)
+
+  def reduce(hidden_p: jax.Array, hidden_q: jax.Array) -> jax.Array:
+    log_p = log_probs(hidden_p, unembed_p)
+    log_q = log_probs(hidden_q, unembed_q)
+    return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+
+  return _map_chunks(reduce, chunk, hidden_p, hidden_q)
+
+
+def _logits(
+  hidden: jax.Array, unembed: jax.Array, compute_dtype: DTypeLike
+) -> jax.Array:
+  return linear.matmul(hidden, unembed.T, compute_dtype=compute_dtype)
+
+
+def _column(x: jax.Array, index: jax.Array) -> jax.Array:
+  """x[n, index[n]] by comparison: its gradient fuses, a scatter does not."""
+  columns = jnp.arange(x.shape[-1], dtype=index.dtype)[None]
+  return jnp.sum(jnp.where(columns == index[:, None], x, 0.0), axis=-1)
+
+
+def _log_mass(logits: jax.Array) -> jax.Array:
+  return jax.nn.logsumexp(logits, axis=-1)
+
+
+def _map_chunks(
+  reduce: Callable[..., jax.Array | tuple[jax.Array, ...]],
+  chunk: int,
+  *rows: jax.Array,
+) -> jax.Array | tuple[jax.Array, ...]:
+  """Applies `reduce` to chunks of the rows and joins what it returns.
+
+  The last chunk is filled up with zero rows, whose results are cut off.
+  """
+  reduce = jax.checkpoint(reduce)
+  num_rows = rows[0].shape[0]
+  if num_rows <= chunk:
+    return reduce(*rows)
+  fill = -num_rows % chunk
+
+  def cut(x: jax.Array) -> jax.Array:
+    x = jnp.pad(x, ((0, fill), *((0, 0),) * (x.ndim - 1)))
+    return x.reshape(-1, chunk, *x.shape[1:])
+
+  def join(x: jax.Array) -> jax.Array:
+    return x.reshape(-1, *x.shape[2:])[:num_rows]
+
+  outputs = jax.lax.map(lambda piece: reduce(*piece), tuple(map(cut, rows)))
+  return jax.tree.map(join, outputs)

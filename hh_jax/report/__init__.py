@@ -1,0 +1,1 @@
+"""Figures, the run's page, and measured results, from result files only."""

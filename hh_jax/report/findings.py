@@ -1,0 +1,234 @@
+"""Findings in words, each drawn from intervals and not from middles alone.
+
+A sentence claims a difference only where an interval excludes its absence;
+otherwise it says that none is shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from hh_jax.report import policy_figures, table
+from hh_jax.report import run as run_lib
+from hh_jax.stats import elo as elo_lib
+from hh_jax.stats import frontier as frontier_lib
+
+GOOD, CAUTION, NEUTRAL = 'good', 'caution', 'neutral'
+# Where the reward is linear in √KL in the paper [§4.3, figure 4].
+_LINEAR_UP_TO = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+  """One sentence, and whether it is good news."""
+
+  tone: str
+  text: str
+
+
+def find(
+  run: run_lib.Run, frontier: policy_figures.Frontier | None
+) -> list[Finding]:
+  """Everything the numbers allow to say, in the order of the page."""
+  return [
+    *_accuracy(run),
+    *_baseline(run),
+    *_calibration(run),
+    *_reward(frontier),
+    *_parting(frontier),
+    *_gold(frontier),
+    *_elo(run),
+    *_cross(run),
+    *_thresholds(run),
+  ]
+
+
+def percent(value: run_lib.Band) -> str:
+  """An interval of shares, in per cent."""
+  low, mid, high = (100 * x for x in value)
+  if not run_lib.has_width(value):
+    return f'{mid:.1f} %'
+  return f'{mid:.1f} % [{low:.1f}, {high:.1f}]'
+
+
+def _accuracy(run: run_lib.Run) -> list[Finding]:
+  measured = run_lib.bands(run.mapping('pm_accuracy'))
+  bayes = run_lib.bands(run.mapping('bayes_accuracy'))
+  found = []
+  for side in ('helpful', 'harmless'):
+    if side not in measured:
+      continue
+    text = f'On {side} comparisons the preference model agrees with '
+    text += f'{percent(measured[side])} of held-out choices'
+    if side in bayes and bayes[side][1] > 0.5:
+      share = (measured[side][1] - 0.5) / (bayes[side][1] - 0.5)
+      text += f', {100 * share:.0f} % of the way from chance to the '
+      text += f'{100 * bayes[side][1]:.1f} % that knowing the truth would give'
+    is_chance = measured[side][0] <= 0.5
+    text += '; chance is not excluded.' if is_chance else '.'
+    found.append(Finding(CAUTION if is_chance else GOOD, text))
+  return found
+
+
+def _baseline(run: run_lib.Run) -> list[Finding]:
+  measured = run_lib.bands(run.mapping('pm_accuracy'))
+  naive = run_lib.bands(
+    run_lib.as_mapping(run.mapping('baselines').get('longer_reply'))
+  )
+  beaten = [s for s in naive if s in measured and measured[s][0] > naive[s][1]]
+  others = [s for s in naive if s in measured and s not in beaten]
+  found = []
+  if beaten:
+    text = f'It beats choosing the longer reply on {" and ".join(beaten)}.'
+    found.append(Finding(GOOD, text))
+  if others:
+    text = 'It is not shown to beat choosing the longer reply on '
+    found.append(Finding(CAUTION, f'{text}{" and ".join(others)}.'))
+  return found
+
+
+def _calibration(run: run_lib.Run) -> list[Finding]:
+  found = []
+  for name, value in run.mapping('calibration').items():
+    curve = run_lib.as_mapping(value)
+    ece = run_lib.band(curve.get('ece'))
+    if ece is None:
+      continue
+    text = f'The {run_lib.label(name)} preference model is off its own '
+    text += f'confidence by {percent(ece)} on average'
+    above, below = _bins_off_the_line(curve)
+    if above > below:
+      text += f': under-confident in {above} bins'
+    elif below > above:
+      text += f': over-confident in {below} bins'
+    tone = GOOD if ece[1] < 0.05 else CAUTION
+    found.append(Finding(tone, f'{text}.'))
+  return found
+
+
+def _bins_off_the_line(curve: run_lib.Row) -> tuple[int, int]:
+  """Bins whose interval lies above, and below, the logistic line."""
+  gaps, accuracies = curve.get('gap'), curve.get('accuracy')
+  if not isinstance(gaps, Sequence) or not isinstance(accuracies, Sequence):
+    return 0, 0
+  above = below = 0
+  for x, y in zip(gaps, accuracies):
+    gap, accuracy = run_lib.number(x), run_lib.band(y)
+    if gap is not None and accuracy is not None:
+      ideal = 1 / (1 + math.exp(-abs(gap)))
+      above += accuracy[0] > ideal
+      below += accuracy[2] < ideal
+  return above, below
+
+
+def _reward(frontier: policy_figures.Frontier | None) -> list[Finding]:
+  if frontier is None or 'train_pm' not in frontier.series:
+    return []
+  train = np.array(frontier.series['train_pm'])
+  roots = np.array(frontier.roots)
+  gain = train[-1] - train[0, 1]
+  text = f'RLHF moved the train-PM score by {gain[1]:+.2f} '
+  text += f'[{gain[0]:+.2f}, {gain[2]:+.2f}] by √KL {roots[-1]:.2f}'
+  is_near = roots <= _LINEAR_UP_TO
+  if is_near.sum() >= 3 and np.ptp(roots[is_near]) > 0:
+    fit = frontier_lib.fit_sqrt_kl(roots**2, train[:, 1], 0.0, _LINEAR_UP_TO)
+    low, mid, high = fit.interval
+    text += f'; up to √KL {_LINEAR_UP_TO:.0f} it rises by {mid:.2f} '
+    text += f'[{low:.2f}, {high:.2f}] per √nat (R² {fit.r2:.2f}; the paper '
+    text += 'has about 0.26 at 52B)'
+  return [Finding(GOOD if gain[0] > 0 else CAUTION, f'{text}.')]
+
+
+def _parting(frontier: policy_figures.Frontier | None) -> list[Finding]:
+  if frontier is None or not {'train_pm', 'held_out_pm'} <= set(
+    frontier.series
+  ):
+    return []
+  if frontier.parting is None:
+    text = 'Train and held-out PM are not shown to part in this run.'
+    return [Finding(GOOD, text)]
+  train, held_out = (
+    frontier.series[key] for key in ('train_pm', 'held_out_pm')
+  )
+  gap = (train[-1][1] - train[0][1]) - (held_out[-1][1] - held_out[0][1])
+  text = 'Train and held-out PM part at √KL '
+  text += f'{frontier.roots[frontier.parting]:.2f}: from there the intervals '
+  text += f'of their gains stay apart, by {gap:.2f} at the end. What the '
+  text += 'policy gains beyond is partly an error of its preference model.'
+  return [Finding(CAUTION, text)]
+
+
+def _gold(frontier: policy_figures.Frontier | None) -> list[Finding]:
+  found = []
+  for key in ('gold_helpfulness', 'gold_harmlessness'):
+    if frontier is None or key not in frontier.series:
+      continue
+    values = frontier.series[key]
+    name = run_lib.label(key).capitalize()
+    best = max(range(len(values)), key=lambda i: values[i][1])
+    start, last = values[0], values[-1]
+    moved = f'from {table.format_value(start)} to {table.format_value(last)}'
+    if last[2] < values[best][0]:
+      text = f'{name} peaks at √KL {frontier.roots[best]:.2f} and then falls, '
+      found.append(Finding(CAUTION, f'{text}{moved} over the whole run.'))
+    elif last[0] > start[2]:
+      found.append(Finding(GOOD, f'{name} rises {moved}.'))
+    elif last[2] < start[0]:
+      found.append(Finding(CAUTION, f'{name} falls {moved}.'))
+    else:
+      text = f'{name} is not shown to change ({moved}).'
+      found.append(Finding(NEUTRAL, text))
+  return found
+
+
+def _elo(run: run_lib.Run) -> list[Finding]:
+  ratings = run_lib.bands(run_lib.as_mapping(run.mapping('elo').get('overall')))
+  if 'rlhf' not in ratings:
+    return []
+  rlhf = ratings['rlhf']
+  wins = 100 * float(elo_lib.win_fraction(rlhf[1], 0.0))
+  text = f'RLHF is {table.format_value(rlhf)} Elo above π0, {wins:.0f} % wins'
+  tone = GOOD if rlhf[0] > 0 else CAUTION
+  if rlhf[0] <= 0 <= rlhf[2]:
+    text += '; no difference is shown'
+  if 'best_of_16' in ratings:
+    best = ratings['best_of_16']
+    text += f'. Best of 16 is at {table.format_value(best)}: '
+    if rlhf[0] > best[2]:
+      text += 'RLHF is above it'
+    elif rlhf[2] < best[0]:
+      text += 'RLHF stays below it'
+    else:
+      text += 'their intervals overlap'
+  return [Finding(tone, f'{text}.')]
+
+
+def _cross(run: run_lib.Run) -> list[Finding]:
+  table_of = run.mapping('cross_accuracy')
+  found = []
+  for model, side in (('helpful_pm', 'harmless'), ('harmless_pm', 'helpful')):
+    value = run_lib.band(run_lib.as_mapping(table_of.get(model)).get(side))
+    if value is None:
+      continue
+    text = f'Trained on {model.removesuffix("_pm")} data alone, a preference '
+    text += f'model gets {percent(value)} of {side} comparisons right'
+    if value[2] < 0.5:
+      text += ': the two aims conflict, as in the paper'
+    elif value[0] <= 0.5:
+      text += ', no better than chance'
+    found.append(Finding(NEUTRAL, f'{text}.'))
+  return found
+
+
+def _thresholds(run: run_lib.Run) -> list[Finding]:
+  rows = run.rows('thresholds')
+  if not rows:
+    return []
+  missed = [str(row.get('name')) for row in rows if not row.get('met')]
+  text = f'{len(rows) - len(missed)} of {len(rows)} targets are met'
+  text += f'; missed: {", ".join(missed)}.' if missed else '.'
+  return [Finding(CAUTION if missed else GOOD, text)]

@@ -1,0 +1,230 @@
+"""Pictures of what RLHF did to the policy.
+
+Every function makes a picture from result values, or returns None where they
+are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from hh_jax.report import run as run_lib
+from hh_jax.report import style, table
+from hh_jax.report.style import Picture
+from hh_jax.stats import frontier as frontier_lib
+
+_PM_SERIES = {'train_pm': 'train PM', 'held_out_pm': 'held-out PM'}
+_GOLD_SERIES = {
+  'gold_helpfulness': 'gold helpfulness',
+  'gold_harmlessness': 'gold harmlessness',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Frontier:
+  """Scores of the snapshots of a policy, by divergence from its start."""
+
+  roots: list[float]  # √KL, ascending in training
+  series: dict[str, list[run_lib.Band]]  # those known at every snapshot
+  parting: int | None  # snapshot at which train and held-out PM part
+
+
+def read_frontier(run: run_lib.Run) -> Frontier | None:
+  """The snapshots whose KL is known, or None if there are fewer than two."""
+  rows = [
+    (max(0.0, kl), row)
+    for row in run.rows('frontier')
+    if (kl := run_lib.number(row.get('kl'))) is not None
+  ]
+  if len(rows) < 2:
+    return None
+  series = {}
+  for key in (*_PM_SERIES, *_GOLD_SERIES):
+    values = [run_lib.band(row.get(key)) for _, row in rows]
+    known = [value for value in values if value is not None]
+    if len(known) == len(values):
+      series[key] = known
+  parting = None
+  if set(_PM_SERIES) <= set(series):
+    parting = frontier_lib.parting_point(
+      np.array(series['train_pm']), np.array(series['held_out_pm'])
+    )
+    # Scores without intervals cannot be told apart.
+    if not any(run_lib.has_width(value) for value in series['held_out_pm']):
+      parting = None
+  return Frontier([math.sqrt(kl) for kl, _ in rows], series, parting)
+
+
+def pm_frontier(frontier: Frontier | None) -> Picture | None:
+  """Gain of the PM scores against √KL."""
+  picture = _frontier('frontier_pm', 'PM score gained', _PM_SERIES, frontier)
+  if picture is None or frontier is None or frontier.parting is None:
+    return picture
+  place = frontier.roots[frontier.parting]
+  plain = picture.draw
+
+  def draw(axes: Axes) -> None:
+    plain(axes)
+    axes.axvline(place, color=style.FAINT, linewidth=1.2, linestyle='--')
+    axes.annotate(
+      'the two part',
+      (place, 0.02),
+      xycoords=('data', 'axes fraction'),
+      xytext=(-4, 0),
+      textcoords='offset points',
+      ha='right',
+      color=style.FAINT,
+    )
+
+  alt = f'{picture.alt} The two part at √KL {table.format_number(place)}.'
+  return dataclasses.replace(picture, draw=draw, alt=alt)
+
+
+def gold_frontier(frontier: Frontier | None) -> Picture | None:
+  """Change of the true scores against √KL."""
+  return _frontier('frontier_gold', 'Gold score gained', _GOLD_SERIES, frontier)
+
+
+def elo(run: run_lib.Run) -> Picture | None:
+  """Ratings of the policies, by side."""
+  points = [
+    (side, policy, value)
+    for side, values in run.mapping('elo').items()
+    for policy, value in run_lib.bands(run_lib.as_mapping(values)).items()
+  ]
+  if not points:
+    return None
+  sides = list(dict.fromkeys(side for side, _, _ in points))
+  policies = list(dict.fromkeys(policy for _, policy, _ in points))
+
+  def draw(axes: Axes) -> None:
+    axes.axvline(0, color=style.FAINT, linewidth=1, linestyle=':')
+    named: set[str] = set()
+    for side, policy, value in points:
+      index = sides.index(side)
+      offset = 0.2 * (index - (len(sides) - 1) / 2)
+      name = None if side in named else run_lib.label(side)
+      named.add(side)
+      place = policies.index(policy) + offset
+      style.draw_interval(axes, index, name, place, value)
+    style.name_lines(axes, [run_lib.label(policy) for policy in policies])
+
+  words = '; '.join(
+    f'{side}, {run_lib.label(policy)}: {table.format_value(value)}'
+    for side, policy, value in points
+  )
+  rows: list[run_lib.Row] = [
+    {'side': side, 'policy': policy, 'elo': value}
+    for side, policy, value in points
+  ]
+  return Picture(
+    'elo', 'Elo', f'Elo against π0. {words}.', draw, rows, 'Elo above π0'
+  )
+
+
+def tension(run: run_lib.Run) -> Picture | None:
+  """Every policy's helpfulness against its harmlessness."""
+  unit, points = _helpful_and_harmless(run)
+  if not points:
+    return None
+
+  def draw(axes: Axes) -> None:
+    for i, (policy, x, y) in enumerate(points):
+      axes.errorbar(
+        x[1],
+        y[1],
+        xerr=style.reach(x),
+        yerr=style.reach(y),
+        fmt=style.MARKERS[i % len(style.MARKERS)],
+        color=style.SERIES[i % len(style.SERIES)],
+        markersize=7,
+        label=run_lib.label(policy),
+      )
+    axes.margins(0.15)
+
+  words = '; '.join(
+    f'{run_lib.label(policy)}: helpfulness {table.format_value(x)}, '
+    f'harmlessness {table.format_value(y)}'
+    for policy, x, y in points
+  )
+  rows: list[run_lib.Row] = [
+    {'policy': policy, 'helpfulness': x, 'harmlessness': y}
+    for policy, x, y in points
+  ]
+  return Picture(
+    'tension',
+    'Helpful and harmless',
+    f'Scores by the {unit}. {words}.',
+    draw,
+    rows,
+    f'helpfulness, {unit}',
+    f'harmlessness, {unit}',
+  )
+
+
+def _helpful_and_harmless(
+  run: run_lib.Run,
+) -> tuple[str, list[tuple[str, run_lib.Band, run_lib.Band]]]:
+  """Scores of policies known on both sides; the truth's before a model's."""
+  for key, sides, unit in (
+    ('gold', ('helpfulness', 'harmlessness'), 'gold judge'),
+    ('pm_score', ('helpful', 'harmless'), 'preference model'),
+  ):
+    helpful, harmless = (
+      run_lib.bands(run_lib.as_mapping(run.mapping(key).get(side)))
+      for side in sides
+    )
+    points = [(p, helpful[p], harmless[p]) for p in helpful if p in harmless]
+    if points:
+      return unit, points
+  return '', []
+
+
+def _frontier(
+  name: str, title: str, names: dict[str, str], frontier: Frontier | None
+) -> Picture | None:
+  """Scores above their own start; a PM's zero means nothing."""
+  if frontier is None:
+    return None
+  gains = {
+    key: _above_start(frontier.series[key])
+    for key in names
+    if key in frontier.series
+  }
+  if not gains:
+    return None
+
+  def draw(axes: Axes) -> None:
+    axes.axhline(0, color=style.FAINT, linewidth=1, linestyle=':')
+    for i, (key, values) in enumerate(gains.items()):
+      index = i + (2 if names is _GOLD_SERIES else 0)
+      style.draw_series(axes, index, names[key], frontier.roots, values)
+
+  rows: list[run_lib.Row] = [
+    {'sqrt_kl': root, **{key: values[i] for key, values in gains.items()}}
+    for i, root in enumerate(frontier.roots)
+  ]
+  words = '; '.join(
+    f'{names[key]} {table.format_value(values[-1])}'
+    for key, values in gains.items()
+  )
+  end = table.format_number(frontier.roots[-1])
+  return Picture(
+    name,
+    title,
+    f'{title} at √KL {end}: {words}.',
+    draw,
+    rows,
+    '√KL(π ‖ π0), √nats',
+    'score above π0',
+  )
+
+
+def _above_start(values: Sequence[run_lib.Band]) -> list[run_lib.Band]:
+  start = values[0][1]
+  return [(low - start, mid - start, high - start) for low, mid, high in values]

@@ -1,0 +1,182 @@
+"""Result files: numbers together with how they came about.
+
+A file under `results/` is `{command, commit, hardware, versions, seeds,
+seconds, values}`. The tables of the README are made from such files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+import numpy as np
+
+from hh_jax.report import table
+
+# Packages whose version can change a number.
+PACKAGES = (
+  'hh_jax',
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'tokenizers',
+  'numpy',
+  'scipy',
+)
+FIELDS = (
+  'command',
+  'commit',
+  'hardware',
+  'versions',
+  'seeds',
+  'seconds',
+  'values',
+)
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def write_result(
+  path: str | os.PathLike[str],
+  values: Mapping[str, table.Value] | Sequence[Mapping[str, table.Value]],
+  *,
+  command: str,
+  seeds: Sequence[int],
+  seconds: float,
+) -> pathlib.Path:
+  """Writes a result file.
+
+  Args:
+    path: Where to; its folder is made.
+    values: The numbers; NumPy scalars and arrays are taken too.
+    command: Shell command that makes the same file again.
+    seeds: Every seed the numbers depend on.
+    seconds: Wall-clock time the command took.
+
+  Returns:
+    The path written.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  content = {
+    'command': command,
+    'commit': commit(ignore=path),
+    'hardware': hardware(),
+    'versions': versions(),
+    'seeds': [int(seed) for seed in seeds],
+    'seconds': round(float(seconds), 1),
+    'values': to_plain(values),
+  }
+  partial = path.with_name(path.name + '.partial')
+  partial.write_text(
+    json.dumps(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
+  )
+  partial.replace(path)
+  return path
+
+
+def to_plain(value: object, where: str = 'values') -> table.Value:
+  """Turns NumPy and JAX values into what JSON holds.
+
+  Args:
+    value: Mappings, sequences, arrays and scalars, nested.
+    where: Name used in an error.
+
+  Returns:
+    The same made of plain Python values.
+  """
+  if isinstance(value, Mapping):
+    return {str(k): to_plain(v, f'{where}.{k}') for k, v in value.items()}
+  if value is None or isinstance(value, (str, bool, int)):
+    return value
+  if isinstance(value, (float, np.floating)):
+    if not math.isfinite(value):
+      raise ValueError(f'{where}={value} is not finite; use null if unknown')
+    return float(value)
+  if isinstance(value, (list, tuple)):
+    return [to_plain(v, f'{where}[{i}]') for i, v in enumerate(value)]
+  array = np.asarray(value)
+  if array.dtype == object:
+    raise ValueError(f'{where} is a {type(value).__name__}, no JSON value')
+  return to_plain(array.tolist(), where)
+
+
+def commit(
+  root: pathlib.Path = _ROOT, ignore: pathlib.Path | None = None
+) -> str:
+  """Commit of the checkout, with '+dirty' if files differ from it.
+
+  Args:
+    root: A folder inside the checkout.
+    ignore: A file whose folder may differ: results, when written again, do
+      not change what made them.
+
+  Returns:
+    The hash, or 'unknown' outside a checkout.
+  """
+  found = _git(root, 'rev-parse', 'HEAD')
+  if found is None:
+    return 'unknown'
+  scope = [':/']
+  if ignore is not None:
+    folder = ignore.resolve().parent
+    if folder != root and folder.is_relative_to(root):
+      scope.append(f':(top,exclude){folder.relative_to(root).as_posix()}')
+  status = _git(root, 'status', '--porcelain', '--', *scope)
+  return found + ('+dirty' if status else '')
+
+
+def hardware() -> dict[str, table.Value]:
+  """Processor, cores this process may use, memory and JAX devices."""
+  import jax
+
+  devices = [device.device_kind for device in jax.devices()]
+  num_bytes = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  return {
+    'cpu': _cpu_model(),
+    'cores': len(os.sched_getaffinity(0)),
+    'memory_gib': round(num_bytes / 2**30, 1),
+    'devices': {kind: devices.count(kind) for kind in sorted(set(devices))},
+    'backend': jax.default_backend(),
+  }
+
+
+def versions() -> dict[str, str]:
+  """Python and the packages that can change a number, where installed."""
+  found = {'python': platform.python_version()}
+  for name in PACKAGES:
+    try:
+      found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+      continue
+  return found
+
+
+def _git(root: pathlib.Path, *arguments: str) -> str | None:
+  try:
+    done = subprocess.run(
+      ['git', '-C', str(root), *arguments],
+      capture_output=True,
+      text=True,
+      check=False,
+      timeout=60,
+    )
+  except (OSError, subprocess.TimeoutExpired):
+    return None
+  return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _cpu_model() -> str:
+  info = pathlib.Path('/proc/cpuinfo')
+  if info.exists():
+    for line in info.read_text(encoding='utf-8').splitlines():
+      if line.startswith('model name'):
+        return line.partition(':')[2].strip()
+  return platform.processor() or platform.machine() or 'unknown'

@@ -1,0 +1,270 @@
+"""How figures look, and how they become text and files.
+
+1. Colours are those of Okabe and Ito (2008), told apart by every kind of
+   colour vision; series also differ in marker and dash.
+2. In the page a figure is an inline SVG whose colours are CSS variables and
+   whose text is text, so that it follows the reader's theme and font.
+3. Beside the page every figure is written as SVG, PNG, CSV and JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import matplotlib as mpl
+from matplotlib import style as mpl_style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hh_jax.report import run as run_lib
+from hh_jax.report import table
+
+INK, FAINT, GRID, PAPER = '#1f2328', '#667080', '#d8dce2', '#ffffff'
+SERIES = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')
+MARKERS = ('o', 's', 'D', '^', 'v', 'P')
+DASHES = ('-', '--', '-.', ':', '-', '--')
+_VARIABLES = {
+  INK: 'var(--ink)',
+  FAINT: 'var(--faint)',
+  GRID: 'var(--grid)',
+  PAPER: 'var(--card)',
+  **{colour: f'var(--series-{i})' for i, colour in enumerate(SERIES)},
+}
+_WIDTH, _HEIGHT = 4.3, 3.1  # inches of a panel: 413 px in the page
+_SETTINGS: dict[str, str | float | bool | list[str]] = {
+  'axes.axisbelow': True,
+  'axes.edgecolor': GRID,
+  'axes.grid': True,
+  'axes.labelcolor': FAINT,
+  'axes.labelsize': 9.5,
+  'axes.spines.right': False,
+  'axes.spines.top': False,
+  'figure.constrained_layout.use': True,
+  'font.family': 'sans-serif',
+  'font.sans-serif': ['DejaVu Sans'],
+  'font.size': 9.5,
+  'grid.color': GRID,
+  'grid.linewidth': 0.7,
+  'legend.frameon': False,
+  'legend.fontsize': 9,
+  'legend.handlelength': 2.2,
+  'lines.linewidth': 1.8,
+  'lines.markersize': 4.5,
+  'savefig.transparent': True,
+  'svg.fonttype': 'none',
+  'text.color': INK,
+  'text.parse_math': False,
+  'xtick.color': GRID,
+  'xtick.labelcolor': FAINT,
+  'ytick.color': GRID,
+  'ytick.labelcolor': FAINT,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """One panel: how to draw it, and the words and numbers that go with it."""
+
+  name: str  # file name without its ending
+  title: str
+  alt: str  # what is to be seen, for readers who cannot see it
+  draw: Callable[[Axes], None]
+  rows: Sequence[Mapping[str, table.Value]]  # the numbers drawn
+  x_label: str  # with its unit
+  y_label: str = ''
+
+
+def figure_of(pictures: Sequence[Picture], columns: int = 2) -> Figure:
+  """Draws panels on one sheet; a sheet of several has titles.
+
+  Args:
+    pictures: At least one.
+    columns: Panels side by side.
+
+  Returns:
+    The figure.
+  """
+  columns = min(columns, len(pictures))
+  lines = -(-len(pictures) // columns)
+  figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * lines))
+  sheet = figure.subplots(lines, columns, squeeze=False).ravel()
+  for axes in sheet[len(pictures) :]:
+    axes.set_axis_off()
+  for axes, picture in zip(sheet, pictures):
+    axes.set_xlabel(picture.x_label)
+    axes.set_ylabel(picture.y_label)
+    axes.tick_params(length=0)
+    picture.draw(axes)
+    _legend_above(axes)
+    if len(pictures) > 1:
+      axes.set_title(picture.title, loc='left', pad=28, fontweight='bold')
+  return figure
+
+
+def draw_series(
+  axes: Axes,
+  index: int,
+  name: str,
+  xs: Sequence[float],
+  values: Sequence[run_lib.Band],
+) -> None:
+  """A line with its band of uncertainty.
+
+  Args:
+    axes: Where to.
+    index: Which colour, marker and dash.
+    name: For the legend.
+    xs: Places.
+    values: `(low, mid, high)` at each place.
+  """
+  colour = SERIES[index % len(SERIES)]
+  low, mid, high = zip(*values)
+  axes.fill_between(xs, low, high, color=colour, alpha=0.16, linewidth=0)
+  axes.plot(
+    xs,
+    mid,
+    color=colour,
+    marker=MARKERS[index % len(MARKERS)],
+    linestyle=DASHES[index % len(DASHES)],
+    label=name,
+  )
+
+
+def draw_interval(
+  axes: Axes, index: int, name: str | None, place: float, value: run_lib.Band
+) -> None:
+  """A dot with its interval on a horizontal scale.
+
+  Args:
+    axes: Where to.
+    index: Which colour and marker.
+    name: For the legend, or None if it is there already.
+    place: Height.
+    value: `(low, mid, high)`.
+  """
+  axes.errorbar(
+    value[1],
+    place,
+    xerr=reach(value),
+    fmt=MARKERS[index % len(MARKERS)],
+    color=SERIES[index % len(SERIES)],
+    elinewidth=1.8,
+    markersize=6,
+    label=name,
+  )
+
+
+def reach(value: run_lib.Band) -> list[list[float]]:
+  """How far an interval goes below and above its middle."""
+  low, mid, high = value
+  return [[max(0.0, mid - low)], [max(0.0, high - mid)]]
+
+
+def name_lines(axes: Axes, names: Sequence[str]) -> None:
+  """Turns the vertical scale into one line a name, the first on top."""
+  axes.set_yticks(range(len(names)), names)
+  axes.tick_params(axis='y', labelcolor=INK)
+  axes.set_ylim(len(names) - 0.4, -0.6)
+  axes.grid(axis='y', visible=False)
+
+
+def inline_svg(picture: Picture) -> str:
+  """The panel as an SVG element for the page, themed by CSS variables."""
+  text = _svg([picture], picture.name)
+  text = text[text.index('<svg') :]
+  text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.DOTALL)
+  text = re.sub(r' (width|height)="[\d.]+pt"', '', text, count=2)
+  for colour, variable in _VARIABLES.items():
+    text = re.sub(colour, variable, text, flags=re.IGNORECASE)
+  # Many figures share a page: their ids must not meet.
+  text = re.sub(r'\bid="', f'id="{picture.name}-', text)
+  text = re.sub(r'(href="#|url\(#)', rf'\g<1>{picture.name}-', text)
+  # The page's own font, at the size that was laid out.
+  text = re.sub(r'font: ([\d.]+px) [^;"]+', r'font-size: \1', text)
+  return text.replace('<svg ', '<svg aria-hidden="true" focusable="false" ', 1)
+
+
+def save(
+  name: str, pictures: Sequence[Picture], folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """Writes panels as SVG and PNG and their numbers as CSV and JSON.
+
+  Args:
+    name: File name without its ending.
+    pictures: One panel, or several on one sheet.
+    folder: Where to; it is made.
+
+  Returns:
+    The paths written.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  stem = folder / name
+  stem.with_suffix('.svg').write_text(_svg(pictures, name), encoding='utf-8')
+  with _styled():
+    figure_of(pictures).savefig(
+      stem.with_suffix('.png'), dpi=160, facecolor=PAPER, transparent=False
+    )
+  rows = [flat({'figure': p.name, **row}) for p in pictures for row in p.rows]
+  stem.with_suffix('.csv').write_text(_csv(rows), encoding='utf-8')
+  titles = {picture.name: picture.title for picture in pictures}
+  stem.with_suffix('.json').write_text(
+    json.dumps({'titles': titles, 'rows': rows}, indent=1) + '\n',
+    encoding='utf-8',
+  )
+  return [stem.with_suffix(f'.{end}') for end in ('svg', 'png', 'csv', 'json')]
+
+
+def flat(row: Mapping[str, table.Value]) -> dict[str, table.Value]:
+  """Spreads intervals over three columns, for files of numbers."""
+  spread: dict[str, table.Value] = {}
+  for key, value in row.items():
+    found = run_lib.band(value)
+    if found is None or run_lib.number(value) is not None:
+      spread[key] = value
+    else:
+      ends = zip((f'{key}_low', key, f'{key}_high'), found)
+      spread.update(dict(ends))
+  return spread
+
+
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+  """Draws with the settings above and leaves the global ones alone."""
+  with mpl_style.context(_SETTINGS):
+    yield
+
+
+def _legend_above(axes: Axes) -> None:
+  handles, _ = axes.get_legend_handles_labels()
+  if handles:
+    axes.legend(
+      loc='lower left',
+      bbox_to_anchor=(0, 1.0),
+      ncols=min(3, len(handles)),
+      borderaxespad=0.2,
+      borderpad=0.2,
+      columnspacing=1.3,
+    )
+
+
+def _svg(pictures: Sequence[Picture], name: str) -> str:
+  buffer = io.StringIO()
+  with _styled(), mpl.rc_context({'svg.hashsalt': name}):
+    figure_of(pictures).savefig(buffer, format='svg', metadata={'Date': None})
+  return buffer.getvalue()
+
+
+def _csv(rows: Sequence[Mapping[str, table.Value]]) -> str:
+  buffer = io.StringIO()
+  columns = list(dict.fromkeys(key for row in rows for key in row))
+  writer = csv.DictWriter(buffer, columns, lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rows)
+  return buffer.getvalue()

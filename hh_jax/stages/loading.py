@@ -1,0 +1,201 @@
+"""Opens a finished run: `hh_jax.load(workdir)`.
+
+run = hh_jax.load('runs/demo/rlhf')
+run.sample(['How long should I boil an egg?'])
+run.score('How long should I boil an egg?', ['Six minutes.', 'No.'])
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hh_jax.config import from_config_dict
+from hh_jax.config import ModelConfig
+from hh_jax.config import SamplingConfig
+from hh_jax.data.dialogue import Dialogue
+from hh_jax.data.dialogue import Turn
+from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.generation import decode
+from hh_jax.models import ladder
+from hh_jax.models.transformer import Transformer
+from hh_jax.evals import scoring
+from hh_jax.training import checkpoint
+from hh_jax.training import keys
+from hh_jax.training import workdir as workdir_lib
+from hh_jax.types import Params
+
+TOKENIZER_FILE = 'tokenizer.json'
+MODEL_FILE = 'model.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A finished stage: its config, tokenizer, network and parameters."""
+
+  workdir: pathlib.Path
+  stage: str
+  config: dict[str, Any]
+  tokenizer: Tokenizer
+  model: Transformer
+  params: Params
+  state_sha256: str
+
+  @property
+  def has_scores(self) -> bool:
+    return 'score_head' in self.params
+
+  def sample(
+    self,
+    prompts: Sequence[str | Dialogue],
+    sampling: SamplingConfig | None = None,
+    seed: int = 0,
+  ) -> list[str]:
+    """Samples one reply for each prompt (a human message or a dialogue)."""
+    sampling = sampling or SamplingConfig(max_new_tokens=64)
+    ids = [self.tokenizer.encode_prompt(as_dialogue(p)) for p in prompts]
+    generated = decode.generate(
+      self.model,
+      self.params,
+      ids,
+      np.arange(len(ids)),
+      keys.fold(seed, 'load', 'sample'),
+      sampling,
+      stop_sequences(self.tokenizer, sampling),
+    )
+    return [
+      reply_text(self.tokenizer, tokens)
+      for tokens in replies_of(self.tokenizer, generated)
+    ]
+
+  def score(self, prompt: str | Dialogue, replies: Sequence[str]) -> np.ndarray:
+    """Returns the preference model's score of each reply, [len(replies)]."""
+    if not self.has_scores:
+      raise ValueError(
+        f'{self.workdir} holds a {self.stage} model without a score head; '
+        'load a pmp or pm run'
+      )
+    prompt_ids = self.tokenizer.encode_prompt(as_dialogue(prompt))
+    reply_ids = [self.tokenizer.encode_reply(reply) for reply in replies]
+    return scoring.score_replies(
+      self.model,
+      self.params,
+      self.tokenizer,
+      [prompt_ids] * len(replies),
+      reply_ids,
+    )
+
+
+def as_dialogue(prompt: str | Dialogue) -> Dialogue:
+  if isinstance(prompt, Dialogue):
+    return prompt
+  return Dialogue((Turn('human', prompt),))
+
+
+def stop_sequences(
+  tokenizer: Tokenizer, sampling: SamplingConfig
+) -> tuple[tuple[int, ...], ...]:
+  """Returns the id sequences at which sampling stops before end-of-text."""
+  return tokenizer.turn_markers if sampling.stop_at_turn else ()
+
+
+def replies_of(
+  tokenizer: Tokenizer, generated: decode.Generated
+) -> list[np.ndarray]:
+  """Returns each sampled reply's ids without its end-of-text."""
+  replies = []
+  for tokens, count in zip(generated.tokens, generated.num_tokens, strict=True):
+    reply = tokens[:count]
+    replies.append(reply[reply != tokenizer.eot])
+  return replies
+
+
+def reply_text(tokenizer: Tokenizer, ids: np.ndarray) -> str:
+  """Decodes a reply the way it was encoded: one leading space dropped."""
+  return tokenizer.decode(ids).removeprefix(' ')
+
+
+def load_run(workdir: str | pathlib.Path) -> Run:
+  """Opens the run in `workdir`, its parameters verified by their manifest.
+
+  Raises:
+    ValueError: The folder holds no run, an unfinished one, or a damaged one.
+  """
+  workdir = pathlib.Path(workdir)
+  config_file = workdir / 'config.json'
+  if not config_file.exists():
+    raise ValueError(f'{workdir} holds no run (no config.json)')
+  done = workdir_lib.read_done(workdir)
+  if done is None:
+    raise ValueError(f'{workdir} is not finished; run its stage again first')
+  described = json.loads((workdir / MODEL_FILE).read_text())
+  model_config = from_config_dict(ModelConfig, described['model'])
+  tokenizer = Tokenizer.load(workdir / TOKENIZER_FILE)
+  if tokenizer.sha256 != described['tokenizer_sha256']:
+    raise ValueError(
+      f'{workdir / TOKENIZER_FILE} is not the tokenizer the run was trained '
+      f'with ({tokenizer.sha256[:12]} against '
+      f'{described["tokenizer_sha256"][:12]})'
+    )
+  params = checkpoint.load_params(workdir)
+  return Run(
+    workdir=workdir,
+    stage=described['stage'],
+    config=json.loads(config_file.read_text()),
+    tokenizer=tokenizer,
+    model=ladder.build(model_config),
+    params=params.get('policy', params),
+    state_sha256=done['state_sha256'],
+  )
+
+
+def load_as(workdir: str, field: str, stages: tuple[str, ...]) -> Run:
+  """Opens the run that a config field names, checking what it holds.
+
+  Args:
+    workdir: Value of the field.
+    field: Its name, for the message.
+    stages: Stages that may have written it.
+  """
+  if not workdir:
+    raise ValueError(
+      f'--config.{field} is empty; give the workdir of a finished '
+      f'{" or ".join(stages)} run'
+    )
+  run = load_run(workdir)
+  if run.stage not in stages:
+    raise ValueError(
+      f'--config.{field}={workdir} holds a {run.stage} run; it must be of '
+      f'{" or ".join(stages)}'
+    )
+  return run
+
+
+def describe_model(
+  workdir: pathlib.Path, stage: str, model: Transformer, tokenizer: Tokenizer
+) -> None:
+  """Writes what `load_run` needs beside the checkpoints."""
+  tokenizer.save(workdir / TOKENIZER_FILE)
+  workdir_lib.write_json(
+    workdir / MODEL_FILE,
+    {
+      'stage': stage,
+      'model': dataclasses.asdict(model.config),
+      'tokenizer_sha256': tokenizer.sha256,
+    },
+  )
+
+
+def require_same_tokenizer(first: Run, second: Run) -> None:
+  """Raises ValueError unless two runs read and write the same ids."""
+  if first.tokenizer.sha256 != second.tokenizer.sha256:
+    raise ValueError(
+      f'{first.workdir} and {second.workdir} were trained with different '
+      f'tokenizers ({first.tokenizer.sha256[:12]} and '
+      f'{second.tokenizer.sha256[:12]})'
+    )

@@ -1,0 +1,165 @@
+"""Gathers a finished pipeline's result files into the report's input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from hh_jax.config import PipelineConfig
+from hh_jax.stages import worlds
+from hh_jax.training import metrics as metrics_lib
+from hh_jax.training import workdir as workdir_lib
+
+TRAINED = (
+  'pretrain',
+  'distill',
+  'pmp',
+  'pm',
+  'pm_held_out',
+  'pm_helpful',
+  'pm_harmless',
+  'rlhf',
+)
+
+
+class Stage(Protocol):
+  """What is asked of a planned stage."""
+
+  @property
+  def name(self) -> str: ...
+
+  @property
+  def config(self) -> Any: ...
+
+
+def collect(
+  config: PipelineConfig, workdir: pathlib.Path, stages: Sequence[Stage]
+) -> dict[str, Any]:
+  """Returns the content of `results.json`."""
+  done = {
+    stage.name: workdir_lib.read_done(workdir / stage.name)
+    for stage in stages
+  }
+  evaluation = json.loads(
+    (workdir / 'evaluate' / 'evaluation.json').read_text()
+  )
+  frontier = done['rlhf']['frontier']
+  results = {
+    'world': config.world,
+    'size': config.size,
+    'seeds': [config.seed],
+    'seconds': round(sum(result['seconds'] for result in done.values()), 1),
+    'lab_version': worlds.lab_version(stages[0].config.data),
+    'stages': {
+      stage.name: describe_stage(workdir, stage, done[stage.name])
+      for stage in stages
+    },
+    'frontier': frontier,
+    'kl': {name: frontier[-1][name] for name in ('kl', 'k1', 'k3')},
+    'prompt_effect': done['distill']['prompt_effect'],
+    'rejection': done['rejection'],
+    'state_sha256': {name: done[name]['state_sha256'] for name in TRAINED},
+    **evaluation,
+  }
+  results['thresholds'] = thresholds(results)
+  return results
+
+
+def describe_stage(
+  workdir: pathlib.Path, stage: Stage, result: dict[str, Any]
+) -> dict[str, Any]:
+  """Returns the row of the report's table of what was trained on what."""
+  fields = dataclasses.asdict(stage.config)
+  init = fields.get('init_from') or fields.get('policy_from') or ''
+  optimizer = fields.get('optimizer', {})
+  path = workdir / stage.name / 'metrics.jsonl'
+  weight = sum(
+    line.get('train/weight', 0.0)
+    for line in (metrics_lib.read_metrics(path) if path.exists() else [])
+  )
+  steps = result.get('steps', 0)
+  return {
+    'init': pathlib.Path(init).name,
+    'data': fields['data']['world'],
+    'examples': result.get('num_comparisons')
+    or steps * fields['data']['batch_size'],
+    'steps': steps,
+    'loss_terms': weight,
+    'learning_rate': optimizer.get('lr_override')
+    or optimizer.get('lr_multiple'),
+    'is_multiple': not optimizer.get('lr_override'),
+    'seconds': result['seconds'],
+    'result': result['line'],
+  }
+
+
+def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
+  """Holds the lab's results against what the paper's findings ask for."""
+  if 'gold' not in results:
+    return []
+  rows = [
+    _at_most(
+      f'Bayes rate less PM accuracy, {side}',
+      results['bayes_accuracy'][side][1] - results['pm_accuracy'][side][1],
+      0.03,
+    )
+    for side in worlds.SIDES
+  ]
+  cross = results['cross_accuracy']
+  rows += [
+    _below(
+      f'{side}-only PM on {other} comparisons',
+      cross[f'{side}_pm'][other][1],
+      0.45,
+    )
+    for side, other in (('helpful', 'harmless'), ('harmless', 'helpful'))
+  ]
+  for label, table in results['gold'].items():
+    start, end, best = (
+      table[name][1] for name in ('pi0', 'rlhf', 'best_style')
+    )
+    rows.append(
+      _at_least(
+        f'share of the way from π0 to the best style, {label}',
+        (end - start) / max(best - start, 1e-9),
+        0.5,
+      )
+    )
+  elo = results['elo']['overall']
+  best_of = next(name for name in elo if name.startswith('best_of'))
+  rows += [
+    _at_least(
+      'Elo of RLHF less best-of-k', elo['rlhf'][1] - elo[best_of][1], 0.0
+    ),
+    _above('lower end of RLHF Elo over π0', elo['rlhf'][0], 0.0),
+    _above('lower end of best-of-k Elo over π0', elo[best_of][0], 0.0),
+  ]
+  return rows
+
+
+def _row(name: str, value: float, target: str, met: bool) -> dict[str, Any]:
+  return {
+    'name': name,
+    'value': round(float(value), 4),
+    'target': target,
+    'met': bool(met),
+  }
+
+
+def _at_most(name: str, value: float, limit: float) -> dict[str, Any]:
+  return _row(name, value, f'<= {limit}', value <= limit)
+
+
+def _below(name: str, value: float, limit: float) -> dict[str, Any]:
+  return _row(name, value, f'< {limit}', value < limit)
+
+
+def _at_least(name: str, value: float, limit: float) -> dict[str, Any]:
+  return _row(name, value, f'>= {limit}', value >= limit)
+
+
+def _above(name: str, value: float, limit: float) -> dict[str, Any]:
+  return _row(name, value, f'> {limit}', value > limit)

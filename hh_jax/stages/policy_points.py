@@ -1,0 +1,268 @@
+"""Points of reward against √KL along a policy's training.
+
+1. Fresh samples of held-out prompts from the policy at hand.
+2. KL(π || π0): exact per token over the full vocabulary, summed over the
+   reply; the estimates k1 and k3 of the same samples stand beside it.
+3. Scores by the training and the held-out preference model and, where the
+   truth is known, by the gold judge.
+4. A point is one JSON file, a function of (state, step): resuming repeats it.
+
+Reference: Bai et al. 2022, section 4.3, figures 4 and 13.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hh_jax.config import RLHFConfig
+from hh_jax.data.prompts import Prompt
+from hh_jax.generation import decode
+from hh_jax.losses import ppo
+from hh_jax.models import heads
+from hh_jax.models import ladder
+from hh_jax.models import readout
+from hh_jax.models.transformer import Transformer
+from hh_jax.ops import arrays
+from hh_jax.ops import logprobs
+from hh_jax.stages import loading
+from hh_jax.stages import rollout as rollout_lib
+from hh_jax.evals import scoring
+from hh_jax.stages import worlds
+from hh_jax.stats import bootstrap
+from hh_jax.training import keys
+from hh_jax.training import workdir as workdir_lib
+from hh_jax.types import Params
+
+BATCH_SIZE = 64
+NUM_SHOWN = 20  # replies to the same prompts kept as text at every point
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyPoints:
+  """What a policy is measured with while it trains."""
+
+  config: RLHFConfig
+  reference: loading.Run
+  judges: Mapping[str, loading.Run]
+  prompts: tuple[Prompt, ...]
+  prompt_ids: tuple[np.ndarray, ...]
+  folder: pathlib.Path
+
+  def at(self, params: Params, step: int) -> dict[str, float] | None:
+    """Writes the point of a step that is due; returns what to log."""
+    is_last = step == self.config.num_iterations
+    if step % self.config.eval_every and not is_last:
+      return None
+    point = self.measure(params, step)
+    return {
+      'eval/sqrt_kl': float(np.sqrt(max(point['kl'], 0.0))),
+      'eval/train_pm': point['train_pm'][1],
+    }
+
+  def measure(self, params: Params, step: int) -> dict[str, Any]:
+    """Samples, scores and writes one point."""
+    replies = self._sample(params, step)
+    passes = self._read(params, replies)
+    point = self._describe(replies, passes, step)
+    point['samples'] = step * self.config.data.batch_size
+    workdir_lib.write_json(self._file(step), point)
+    return point
+
+  def start(self, initial: Params) -> None:
+    """Measures the initial policy, unless that was done before."""
+    if not self._file(0).exists():
+      self.measure(initial, 0)
+
+  def collect(self, last_step: int) -> list[dict[str, Any]]:
+    """Returns all points up to a step, in order."""
+    steps = sorted(int(path.stem) for path in self.folder.glob('*.json'))
+    return [
+      json.loads(self._file(step).read_text())
+      for step in steps
+      if step <= last_step
+    ]
+
+  def _file(self, step: int) -> pathlib.Path:
+    return self.folder / f'{step:08d}.json'
+
+  def _sample(self, params: Params, step: int) -> rollout_lib.Replies:
+    run = self.reference
+    generated = decode.generate(
+      run.model,
+      params,
+      self.prompt_ids,
+      np.arange(len(self.prompt_ids)),
+      keys.fold(self.config.seed, 'rlhf', 'points', step),
+      self.config.sampling,
+      loading.stop_sequences(run.tokenizer, self.config.sampling),
+    )
+    return rollout_lib.Replies(
+      prompts=self.prompt_ids,
+      tokens=generated.tokens,
+      num_tokens=generated.num_tokens,
+      log_probs=generated.log_probs,
+      has_eot=generated.has_eot,
+    )
+
+  def _read(
+    self, params: Params, replies: rollout_lib.Replies
+  ) -> dict[str, np.ndarray]:
+    run = self.reference
+    parts = []
+    for start in range(0, len(replies.prompts), BATCH_SIZE):
+      examples = range(start, min(start + BATCH_SIZE, len(replies.prompts)))
+      batch = rollout_lib.pack_replies(
+        replies,
+        examples,
+        run.tokenizer,
+        self.config.data.row_length,
+        BATCH_SIZE,
+      )
+      found = read_policy(
+        run.model,
+        self.config.sampling.temperature,
+        params,
+        run.params,
+        batch,
+      )
+      for name, judge in self.judges.items():
+        found[name] = scoring.packed_scores(
+          judge.model, judge.params, batch.packed
+        )[:, 0]
+      parts.append(
+        {k: np.asarray(v)[: len(examples)] for k, v in found.items()}
+      )
+    return {
+      name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    }
+
+  def _describe(
+    self,
+    replies: rollout_lib.Replies,
+    passes: Mapping[str, np.ndarray],
+    step: int,
+  ) -> dict[str, Any]:
+    mask = replies.mask
+    kl = np.where(mask, passes['kl'], 0.0).sum(1)
+    estimates = ppo.kl_estimates(
+      jnp.asarray(passes['log_probs']),
+      jnp.asarray(passes['ref_log_probs']),
+      jnp.asarray(mask),
+    )
+    texts = [
+      loading.reply_text(self.reference.tokenizer, replies.content(e))
+      for e in range(len(replies.prompts))
+    ]
+    point: dict[str, Any] = {
+      'step': step,
+      'kl': float(kl.mean()),
+      'k1': float(estimates['k1'].mean()),
+      'k3': float(estimates['k3'].mean()),
+      'response_length': float(replies.num_tokens.mean()),
+      'eot_rate': float(replies.has_eot.mean()),
+      'entropy': float(passes['entropy'][mask].mean()),
+    }
+    for name in self.judges:
+      point[name] = bootstrap.mean_interval(passes[name]).tolist()
+    point |= self._by_side(passes, texts)
+    point['shown'] = texts[:NUM_SHOWN]
+    return point
+
+  def _by_side(
+    self, passes: Mapping[str, np.ndarray], texts: list[str]
+  ) -> dict[str, Any]:
+    sides = np.array([prompt.side for prompt in self.prompts])
+    found: dict[str, Any] = {}
+    for side, label in (
+      ('helpful', 'helpfulness'),
+      ('harmless', 'harmlessness'),
+    ):
+      members = np.flatnonzero(sides == side)
+      if not len(members):
+        continue
+      found[f'train_pm_{side}'] = bootstrap.mean_interval(
+        passes['train_pm'][members]
+      ).tolist()
+      if worlds.has_gold(self.config.data):
+        gold = [
+          worlds.gold(self.prompts[i].dialogue, texts[i], side) for i in members
+        ]
+        found[f'gold_{label}'] = bootstrap.mean_interval(
+          np.array(gold)
+        ).tolist()
+    return found
+
+
+def prepare(
+  config: RLHFConfig,
+  reference: loading.Run,
+  judges: Mapping[str, loading.Run],
+  workdir: pathlib.Path,
+) -> PolicyPoints:
+  """Draws the held-out prompts that all points share."""
+  room = config.data.row_length - config.sampling.max_new_tokens - 1
+  prompts = worlds.prompts(
+    config.data, config.seed, config.eval_prompts, 0.5, is_held_out=True
+  )
+  folder = workdir / 'points'
+  folder.mkdir(parents=True, exist_ok=True)
+  return PolicyPoints(
+    config=config,
+    reference=reference,
+    judges=judges,
+    prompts=tuple(prompts),
+    prompt_ids=tuple(
+      reference.tokenizer.encode_prompt(prompt.dialogue)[-room:]
+      for prompt in prompts
+    ),
+    folder=folder,
+  )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def read_policy(
+  model: Transformer,
+  temperature: float,
+  params: Params,
+  reference: Params,
+  batch: rollout_lib.ReplyBatch,
+) -> dict[str, jax.Array]:
+  """Reads replies with the policy and the reference.
+
+  Returns:
+    `kl` (exact, nats), `log_probs`, `ref_log_probs` and `entropy`, each
+    [E, G] float32.
+  """
+  own = ladder.forward(model, params, batch.packed).hidden
+  other = ladder.forward(model, reference, batch.packed).hidden
+  log_probs, entropy = readout.reply_log_probs(
+    model, params, own, batch.packed, batch.reply_index, temperature
+  )
+  ref_log_probs, _ = readout.reply_log_probs(
+    model, reference, other, batch.packed, batch.reply_index, temperature
+  )
+  parents = readout.parents_of(batch.packed, batch.reply_index).reshape(-1)
+  kl = logprobs.exact_kl(
+    arrays.gather_positions(own, parents),
+    heads.unembed_matrix(params),
+    arrays.gather_positions(other, parents),
+    heads.unembed_matrix(reference),
+    num_valid=model.config.vocab_size,
+    temperature=temperature,
+    compute_dtype=jnp.dtype(model.config.compute_dtype),
+  )
+  return {
+    'kl': kl.reshape(batch.reply_index.shape),
+    'log_probs': log_probs,
+    'ref_log_probs': ref_log_probs,
+    'entropy': entropy,
+  }

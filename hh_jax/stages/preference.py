@@ -1,0 +1,233 @@
+"""What the two preference stages share: pairs to batches, the step, accuracy.
+
+1. A comparison becomes a tree: the shared prompt, the chosen and the rejected
+   reply after it, and an end-of-context token after each reply.
+2. Trees of a batch are packed into rows; one forward pass reads both scores.
+3. The loss is softplus(r_rejected - r_chosen), weighted by λ on the harmless
+   side, plus an optional language-model loss on the chosen reply.
+
+Reference: Bai et al. 2022, sections 3.1, 5.1.2 and A.2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+import optax
+
+from hh_jax.config import DataConfig
+from hh_jax.data import order
+from hh_jax.data import packing
+from hh_jax.data import trees
+from hh_jax.data.comparisons import Comparison
+from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.evals import scoring
+from hh_jax.losses import lm
+from hh_jax.losses import preference
+from hh_jax.models import heads
+from hh_jax.models import ladder
+from hh_jax.models import readout
+from hh_jax.models.transformer import Transformer
+from hh_jax.training import state as state_lib
+from hh_jax.types import LossSum
+from hh_jax.types import Metrics
+from hh_jax.types import Packed
+from hh_jax.types import Params
+from hh_jax.types import RunState
+
+Step = Callable[[RunState, Packed], tuple[RunState, Metrics]]
+
+
+def make_pm_step(
+  model: Transformer, tx: optax.GradientTransformation, lm_coef: float
+) -> Step:
+  """Builds the preference-model update on one packed batch of comparisons."""
+
+  def loss_fn(params: Params, batch: Packed) -> LossSum:
+    hidden = ladder.forward(model, params, batch).hidden
+    scores = heads.scores_at(params, hidden, batch.score_index)
+    loss = preference.pairwise_loss(
+      scores[:, 0], scores[:, 1], batch.pair_weight, batch.pair_mask
+    )
+    if lm_coef == 0:
+      return loss
+    log_probs = readout.token_log_probs(model, params, hidden, batch)
+    text = lm.next_token_loss(log_probs, batch.loss_mask)
+    return with_lm_loss(loss, text, lm_coef)
+
+  def step(state: RunState, batch: Packed) -> tuple[RunState, Metrics]:
+    return state_lib.loss_step(loss_fn, state, batch, tx)
+
+  return step
+
+
+def with_lm_loss(pair: LossSum, text: LossSum, lm_coef: float) -> LossSum:
+  """Adds `lm_coef` times the mean token loss to the mean pair loss."""
+  scale = lm_coef * pair.weight / jax.numpy.maximum(text.weight, 1.0)
+  return LossSum(
+    total=pair.total + scale * text.total,
+    weight=pair.weight,
+    metrics={**pair.metrics, **text.metrics},
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class PairBatches:
+  """Random access to packed batches of comparisons, one epoch long."""
+
+  items: tuple[trees.Tree, ...]
+  data: DataConfig
+  seed: int
+  stage: str
+  row_buckets: tuple[int, ...]
+  counts: dict[str, int]
+
+  @property
+  def num_batches(self) -> int:
+    return -(-len(self.items) // self.data.batch_size)
+
+  def __call__(self, step: int) -> Packed:
+    """Returns batch `step`: a function of (seed, stage, step) alone."""
+    ids = order.batch_ids(
+      self.seed, self.stage, step, len(self.items), self.data.batch_size
+    )
+    return packing.pack(
+      [self.items[i] for i in ids],
+      self.data.row_length,
+      batch_size=self.data.batch_size,
+      row_buckets=self.row_buckets,
+    ).packed
+
+
+def pair_batches(
+  comparisons: Sequence[Comparison],
+  tokenizer: Tokenizer,
+  data: DataConfig,
+  seed: int,
+  stage: str,
+) -> PairBatches:
+  """Tokenises comparisons and fixes the few batch shapes they will need.
+
+  Raises:
+    ValueError: There is nothing to train on.
+  """
+  items, counts = fitting_trees(comparisons, tokenizer, data)
+  if not items:
+    raise ValueError(
+      f'no comparison is left to train on: {len(comparisons)} given, '
+      f'{counts}; check data_dir, the span and row_length={data.row_length}'
+    )
+  num_batches = -(-len(items) // data.batch_size)
+  batches = [
+    [
+      items[i]
+      for i in order.batch_ids(seed, stage, t, len(items), data.batch_size)
+    ]
+    for t in range(num_batches)
+  ]
+  return PairBatches(
+    items=tuple(items),
+    data=data,
+    seed=seed,
+    stage=stage,
+    row_buckets=packing.row_buckets(batches, data.row_length),
+    counts=counts,
+  )
+
+
+def fitting_trees(
+  comparisons: Sequence[Comparison], tokenizer: Tokenizer, data: DataConfig
+) -> tuple[list[trees.Tree], dict[str, int]]:
+  """Returns one tree a comparison that fits, and counts of the rest."""
+  items = [
+    trees.comparison_tree(tokenizer, comparison, example_id=index)
+    for index, comparison in enumerate(comparisons)
+  ]
+  return trees.fit_paths(items, data.longest_path, data.long_paths)
+
+
+def pair_scores(
+  model: Transformer,
+  params: Params,
+  comparisons: Sequence[Comparison],
+  tokenizer: Tokenizer,
+  data: DataConfig,
+) -> np.ndarray:
+  """Returns the scores of (chosen, rejected), [N, 2] float32.
+
+  Paths that are too long lose their left end here, whatever `long_paths`
+  says, so that every comparison has a score.
+  """
+  truncating = dataclasses.replace(data, long_paths='truncate')
+  items, _ = fitting_trees(comparisons, tokenizer, truncating)
+  return scoring.score_trees(model, params, items, data.row_length, 2)
+
+
+def subset(
+  comparisons: Sequence[Comparison], limit: int, seed: int
+) -> list[Comparison]:
+  """Returns at most `limit` comparisons, the same ones for the same seed."""
+  ids = order.permutation(seed, 'subset', 0, len(comparisons))[:limit]
+  return [comparisons[i] for i in sorted(ids)]
+
+
+def set_weights(
+  comparisons: Sequence[Comparison], harmless_weight: float
+) -> list[Comparison]:
+  """Weights the harmless side's loss by λ (section 5.1.2)."""
+  weights = {'helpful': 1.0, 'harmless': harmless_weight}
+  return [
+    dataclasses.replace(item, weight=weights[item.side]) for item in comparisons
+  ]
+
+
+def mix(
+  comparisons: Sequence[Comparison],
+  harmless_fraction: float,
+  num_comparisons: int,
+  seed: int,
+) -> list[Comparison]:
+  """Draws a mixture of the two sides without replacement (section 5.1.1).
+
+  Args:
+    comparisons: What there is.
+    harmless_fraction: Share of the harmless side, or -1 for all as they come.
+    num_comparisons: Total; 0 takes as many as the fraction allows.
+    seed: Of the draw.
+
+  Raises:
+    ValueError: A side has fewer comparisons than the mixture asks for.
+  """
+  sides = {
+    side: [item for item in comparisons if item.side == side]
+    for side in ('helpful', 'harmless')
+  }
+  if harmless_fraction == -1:
+    shares = {side: len(items) for side, items in sides.items()}
+    total = num_comparisons or len(comparisons)
+    fraction = shares['harmless'] / max(len(comparisons), 1)
+  else:
+    fraction = harmless_fraction
+    limits = [
+      len(sides[side]) / share
+      for side, share in (('harmless', fraction), ('helpful', 1 - fraction))
+      if share > 0
+    ]
+    total = num_comparisons or int(min(limits))
+  wanted = {'harmless': round(total * fraction)}
+  wanted['helpful'] = total - wanted['harmless']
+  mixed = []
+  for side, items in sides.items():
+    if wanted[side] > len(items):
+      raise ValueError(
+        f'the mixture asks for {wanted[side]} {side} comparisons and there '
+        f'are {len(items)}; lower num_comparisons={num_comparisons} or '
+        f'change harmless_fraction={harmless_fraction}'
+      )
+    ids = order.permutation(seed, f'mix/{side}', 0, len(items))
+    mixed.extend(items[i] for i in sorted(ids[: wanted[side]]))
+  return mixed

@@ -1,0 +1,142 @@
+"""Rejection sampling: best of k replies by the preference model.
+
+1. k replies a prompt are sampled from the policy; the prompt is read once.
+2. The preference model scores prompt and replies as one tree.
+3. The best reply, all scores and the median are written as JSON lines.
+
+Reference: Bai et al. 2022, sections 2.3 and B.6.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hh_jax.config import RejectionConfig
+from hh_jax.config import SamplingConfig
+from hh_jax.data.dialogue import Dialogue
+from hh_jax.data.prompts import Prompt
+from hh_jax.generation import best_of_k
+from hh_jax.stages import loading
+from hh_jax.evals import scoring
+from hh_jax.stages import session
+from hh_jax.stages import worlds
+from hh_jax.stats import bootstrap
+from hh_jax.stats import frontier
+from hh_jax.training import keys
+from hh_jax.training import workdir as workdir_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+  """k replies a prompt with their scores, in the prompts' order."""
+
+  replies: list[list[str]]  # [N][k]
+  scores: np.ndarray  # [N, k] float32
+
+  @property
+  def best(self) -> list[str]:
+    """The highest-scored reply of each prompt, [N]."""
+    chosen = best_of_k.best_of(self.scores)
+    return [
+      replies[int(i)] for replies, i in zip(self.replies, chosen, strict=True)
+    ]
+
+
+def sample_candidates(
+  policy: loading.Run,
+  pm: loading.Run,
+  prompts: Sequence[Dialogue],
+  k: int,
+  sampling: SamplingConfig,
+  seed: int,
+  purpose: str,
+) -> Candidates:
+  """Samples k replies a prompt and scores them with the preference model."""
+  tokenizer = policy.tokenizer
+  prompt_ids = [tokenizer.encode_prompt(prompt) for prompt in prompts]
+  generated = best_of_k.sample_k(
+    policy.model,
+    policy.params,
+    prompt_ids,
+    np.arange(len(prompts)),
+    k,
+    keys.fold(seed, 'rejection', purpose),
+    sampling,
+    loading.stop_sequences(tokenizer, sampling),
+  )
+  reply_ids = loading.replies_of(tokenizer, generated)
+  grouped = [reply_ids[i * k : (i + 1) * k] for i in range(len(prompts))]
+  scores = scoring.score_candidates(
+    pm.model, pm.params, pm.tokenizer, prompt_ids, grouped
+  )
+  texts = [
+    [loading.reply_text(tokenizer, ids) for ids in group] for group in grouped
+  ]
+  return Candidates(replies=texts, scores=scores)
+
+
+def run(config: RejectionConfig, workdir: str | pathlib.Path) -> str:
+  """Writes the best of k replies to held-out prompts; returns one line."""
+  worlds.require_data(config.data)
+  policy = loading.load_as(
+    config.policy_from, 'policy_from', ('pretrain', 'distill', 'rlhf')
+  )
+  pm = loading.load_as(config.pm_from, 'pm_from', ('pm', 'pmp'))
+  loading.require_same_tokenizer(policy, pm)
+  claimed = session.begin(
+    'rejection', config, workdir, {'policy_from': policy, 'pm_from': pm}
+  )
+  if claimed.result:
+    return claimed.result['line']
+  prompts = worlds.prompts(
+    config.data,
+    config.seed,
+    config.num_prompts,
+    config.harmless_fraction,
+    is_held_out=True,
+  )
+  found = sample_candidates(
+    policy,
+    pm,
+    [prompt.dialogue for prompt in prompts],
+    config.k,
+    config.sampling,
+    config.seed,
+    'stage',
+  )
+  workdir_lib.write_jsonl(
+    claimed.workdir / 'samples' / 'best_of_k.jsonl', records(prompts, found)
+  )
+  gain = bootstrap.mean_interval(found.scores.max(1) - found.scores.mean(1))
+  return claimed.close(
+    f'rejection: best of {config.k} scores {gain[1]:+.3f} '
+    f'[{gain[0]:+.3f}, {gain[2]:+.3f}] above the mean sample',
+    {
+      'gain': gain,
+      'num_prompts': len(prompts),
+      'kl_bound': frontier.best_of_n_kl(config.k),
+    },
+  )
+
+
+def records(
+  prompts: Sequence[Prompt], found: Candidates
+) -> list[dict[str, Any]]:
+  """Returns one JSON object a prompt."""
+  return [
+    {
+      'prompt': [dataclasses.asdict(turn) for turn in prompt.dialogue.turns],
+      'side': prompt.side,
+      'best': best,
+      'scores': [round(float(score), 6) for score in scores],
+      'replies': replies,
+    }
+    for prompt, best, scores, replies in zip(
+      prompts, found.best, found.scores, found.replies, strict=True
+    )
+  ]

@@ -1,0 +1,309 @@
+"""Reinforcement learning from human feedback: PPO against a preference model.
+
+1. Sample one reply to each prompt of the batch from the policy; the sampler
+   returns the log-probs it sampled with.
+2. Score replies with the preference model, the reference and the value
+   network in one packed pass.
+3. Per-token penalty -λ_KL (log π - log π0), the score on the last token;
+   advantages over the whole rollout.
+4. K passes over the rollout in shuffled minibatches of clipped updates.
+5. Every few iterations, reward against √KL on held-out prompts
+   (`policy_points`).
+
+Reference: Bai et al. 2022, sections 4.1, 4.3 and B.1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hh_jax.config import RLHFConfig
+from hh_jax.data import order
+from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.generation import decode
+from hh_jax.stages import loading
+from hh_jax.stages import policy_points
+from hh_jax.stages import ppo_step
+from hh_jax.stages import rollout as rollout_lib
+from hh_jax.evals import scoring
+from hh_jax.stages import session
+from hh_jax.stages import worlds
+from hh_jax.training import keys
+from hh_jax.training import state as state_lib
+from hh_jax.types import Metrics
+from hh_jax.types import Params
+from hh_jax.types import Rollout
+from hh_jax.types import RunState
+
+Iteration = Callable[[RunState, Params, int], tuple[RunState, Metrics]]
+NUM_CENTER_PROMPTS = 256  # held-out replies of π0 whose mean score is zero
+
+
+def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
+  """Trains a policy with PPO in `workdir`; returns its one-line result."""
+  worlds.require_data(config.data)
+  policy = loading.load_as(
+    config.policy_from, 'policy_from', ('distill', 'pretrain', 'rlhf')
+  )
+  pm = loading.load_as(config.pm_from, 'pm_from', ('pm', 'pmp'))
+  judges = {'train_pm': pm}
+  if config.held_out_pm_from:
+    judges['held_out_pm'] = loading.load_as(
+      config.held_out_pm_from, 'held_out_pm_from', ('pm', 'pmp')
+    )
+  for judge in judges.values():
+    loading.require_same_tokenizer(policy, judge)
+  claimed = session.begin(
+    'rlhf',
+    config,
+    workdir,
+    {'policy_from': policy, 'pm_from': pm, **judges},
+  )
+  if claimed.result:
+    return claimed.result['line']
+  networks = ppo_step.Networks(
+    policy=policy.model, value=value_model(config, policy, pm), pm=pm.model
+  )
+  prompts = prompt_pool(config, policy.tokenizer, is_held_out=False)
+  points = policy_points.prepare(config, policy, judges, claimed.workdir)
+  points.start(policy.params)
+  tx = ppo_step.make_ppo_optimizer(config, networks)
+  iterate = make_iteration(config, networks, tx, policy.tokenizer, prompts)
+  frozen = {'reference': policy.params, 'pm': pm.params}
+  state = claimed.train(
+    init=lambda: initial_state(config, policy, pm, tx),
+    advance=lambda state, t: iterate(state, frozen, t),
+    total_steps=config.num_iterations,
+    on_step=lambda state, step: points.at(state.params['policy'], step),
+  )
+  frontier = points.collect(config.num_iterations)
+  last = frontier[-1]
+  return claimed.finish(
+    f'rlhf: {config.num_iterations} iterations, √KL '
+    f'{np.sqrt(max(last["kl"], 0.0)):.2f}, score '
+    f'{frontier[0]["train_pm"][1]:+.2f} -> {last["train_pm"][1]:+.2f}',
+    {'frontier': frontier, 'num_prompts': len(prompts)},
+    state,
+    policy.model,
+    policy.tokenizer,
+  )
+
+
+def prompt_pool(
+  config: RLHFConfig, tokenizer: Tokenizer, is_held_out: bool
+) -> list[np.ndarray]:
+  """Returns prompt ids, cut on the left to leave room for a reply.
+
+  Raises:
+    ValueError: There is no prompt, or no room for a reply.
+  """
+  room = config.data.row_length - config.sampling.max_new_tokens - 1
+  if room < 1:
+    raise ValueError(
+      f'row_length={config.data.row_length} leaves no room for a prompt '
+      f'before max_new_tokens={config.sampling.max_new_tokens}'
+    )
+  found = worlds.prompts(
+    config.data,
+    config.seed,
+    config.num_prompts,
+    config.harmless_fraction,
+    is_held_out,
+  )
+  if not found:
+    raise ValueError('the prompt pool is empty; check data_dir and the span')
+  return [tokenizer.encode_prompt(item.dialogue)[-room:] for item in found]
+
+
+def value_model(
+  config: RLHFConfig, policy: loading.Run, pm: loading.Run
+) -> Any:
+  """Returns the architecture of the value network."""
+  if config.share_trunk or config.value_init == 'policy':
+    return policy.model
+  return pm.model
+
+
+def initial_state(
+  config: RLHFConfig,
+  policy: loading.Run,
+  pm: loading.Run,
+  tx: optax.GradientTransformation,
+) -> RunState:
+  """Returns the state before the first rollout.
+
+  The mean score of the initial policy's replies is measured here and kept in
+  `stats`, because only differences of scores mean anything (section B.2).
+  """
+  mean = initial_score(config, policy, pm) if config.center_scores else 0.0
+  if config.share_trunk or config.value_init == 'policy':
+    # A new head starts at zero: scores are centred, so is the first value.
+    head = {
+      'kernel': jnp.zeros((policy.model.config.model_dim, 1), jnp.float32),
+      'bias': jnp.zeros((1,), jnp.float32),
+    }
+    value: Params = {'score_head': head}
+    if not config.share_trunk:
+      value = {**policy.params, 'score_head': head}
+  else:
+    head = pm.params['score_head']
+    value = {**pm.params, 'score_head': {**head, 'bias': head['bias'] - mean}}
+  params = {'policy': policy.params, 'value': value}
+  return state_lib.init_state(
+    params, tx, {'score_mean': jnp.asarray(mean, jnp.float32)}
+  )
+
+
+def initial_score(
+  config: RLHFConfig, policy: loading.Run, pm: loading.Run
+) -> float:
+  """Returns the mean score of π0's own replies to held-out prompts."""
+  small = dataclasses.replace(config, num_prompts=NUM_CENTER_PROMPTS)
+  prompts = prompt_pool(small, policy.tokenizer, is_held_out=True)
+  replies = sample(
+    config, policy.model, policy.params, policy.tokenizer, prompts, -1
+  )
+  scores = scoring.score_replies(
+    pm.model,
+    pm.params,
+    pm.tokenizer,
+    prompts,
+    [replies.content(e) for e in range(len(prompts))],
+  )
+  return float(scores.mean())
+
+
+def sample(
+  config: RLHFConfig,
+  model: Any,
+  params: Params,
+  tokenizer: Tokenizer,
+  prompts: Sequence[np.ndarray],
+  step: int,
+) -> rollout_lib.Replies:
+  """Samples one reply a prompt; a function of (seed, step) and the weights."""
+  generated = decode.generate(
+    model,
+    params,
+    prompts,
+    np.arange(len(prompts)),
+    keys.fold(config.seed, 'rlhf', 'sample', step + 1),
+    config.sampling,
+    loading.stop_sequences(tokenizer, config.sampling),
+  )
+  return rollout_lib.Replies(
+    prompts=tuple(prompts),
+    tokens=generated.tokens,
+    num_tokens=generated.num_tokens,
+    log_probs=generated.log_probs,
+    has_eot=generated.has_eot,
+  )
+
+
+def make_iteration(
+  config: RLHFConfig,
+  networks: ppo_step.Networks,
+  tx: optax.GradientTransformation,
+  tokenizer: Tokenizer,
+  prompts: Sequence[np.ndarray],
+) -> Iteration:
+  """Builds one PPO iteration: sample, score, then K passes of updates."""
+  score = jax.jit(ppo_step.make_score(config, networks))
+  targets = jax.jit(ppo_step.make_targets(config))
+  update = jax.jit(ppo_step.make_update(config, networks, tx), donate_argnums=0)
+  size = config.data.batch_size
+  part = size // config.minibatches
+
+  def pack(
+    replies: rollout_lib.Replies, examples: Sequence[int]
+  ) -> rollout_lib.ReplyBatch:
+    return rollout_lib.pack_replies(
+      replies, examples, tokenizer, config.data.row_length, part
+    )
+
+  def iteration(
+    state: RunState, frozen: Params, t: int
+  ) -> tuple[RunState, Metrics]:
+    ids = prompt_ids(config, len(prompts), t)
+    replies = sample(
+      config,
+      networks.policy,
+      state.params['policy'],
+      tokenizer,
+      [prompts[i] for i in ids],
+      t,
+    )
+    batches = [
+      pack(replies, range(start, start + part))
+      for start in range(0, size, part)
+    ]
+    read = [score(state.params, frozen, batch) for batch in batches]
+    rollout = as_rollout(config, replies, read)
+    goal, metrics = targets(rollout, state.stats['score_mean'])
+    collected: list[Metrics] = []
+    for number in range(config.passes):
+      shuffled = order.permutation(config.seed, f'rlhf/pass{number}', t, size)
+      for start in range(0, size, part):
+        batch = pack(replies, shuffled[start : start + part])
+        state, found = update(state, batch, goal)
+        collected.append(found)
+    state = state.replace(step=jnp.asarray(t + 1, jnp.int32))
+    return state, {**metrics, **mean_metrics(collected)}
+
+  return iteration
+
+
+def prompt_ids(config: RLHFConfig, num_prompts: int, t: int) -> np.ndarray:
+  """Returns the prompts of iteration t, [batch_size]: epoch after epoch."""
+  size = config.data.batch_size
+  places = np.arange(t * size, (t + 1) * size)
+  epochs, within = np.divmod(places, num_prompts)
+  return np.array(
+    [
+      order.permutation(config.seed, 'rlhf/prompts', int(epoch), num_prompts)[i]
+      for epoch, i in zip(epochs, within, strict=True)
+    ]
+  )
+
+
+def as_rollout(
+  config: RLHFConfig,
+  replies: rollout_lib.Replies,
+  read: Sequence[Mapping[str, jax.Array]],
+) -> Rollout:
+  """Joins what the networks said of each part into tables of the rollout."""
+  joined = {
+    name: jnp.concatenate([part[name] for part in read]) for name in read[0]
+  }
+  log_probs = jnp.asarray(replies.log_probs)
+  if config.recompute_log_probs:
+    log_probs = jnp.where(replies.mask, joined['log_probs'], 0.0)
+  return Rollout(
+    tokens=jnp.asarray(replies.tokens),
+    mask=jnp.asarray(replies.mask),
+    log_probs=log_probs,
+    ref_log_probs=joined['ref_log_probs'],
+    values=joined['values'],
+    scores=joined['scores'],
+    has_eot=jnp.asarray(replies.has_eot),
+  )
+
+
+def mean_metrics(collected: Sequence[Metrics]) -> Metrics:
+  """Means over the updates, and the first update's ratio on its own."""
+  names = collected[0]
+  means = {
+    name: jnp.stack([found[name] for found in collected]).mean()
+    for name in names
+  }
+  return {**means, 'ppo/first_ratio': collected[0]['ppo/ratio']}

@@ -1,0 +1,99 @@
+"""Sampled replies as token trees, and what every network says of them.
+
+1. A reply is a branch of its prompt. End-of-text (the policy's last token)
+   and end-of-context (where the preference model scores) are two children of
+   the reply, so that one packed batch serves policy, reference, preference
+   model and value network, and none sees the other's marker.
+2. One jitted pass gives reference log-probs, values and scores.
+
+Reference: Bai et al. 2022, sections 4.1 and B.1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import flax.struct
+import jax
+import numpy as np
+
+from hh_jax.data import packing
+from hh_jax.data import trees
+from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.types import Packed
+
+
+@flax.struct.dataclass
+class ReplyBatch:
+  """Replies packed with their prompts.
+
+  `packed.score_index` is [E, 1]: the end-of-context token of each reply.
+  """
+
+  packed: Packed
+  reply_index: jax.Array  # [E, G] int32, row * T + column, -1 where absent
+  example: jax.Array  # [E] int32, row of the rollout's tables, 0 on padding
+
+
+@dataclasses.dataclass(frozen=True)
+class Replies:
+  """Host-side replies of one rollout, in prompt order."""
+
+  prompts: tuple[np.ndarray, ...]  # ids
+  tokens: np.ndarray  # [E, G] int32
+  num_tokens: np.ndarray  # [E] int32, end-of-text included
+  log_probs: np.ndarray  # [E, G] float32, by the sampler
+  has_eot: np.ndarray  # [E] bool
+
+  @property
+  def mask(self) -> np.ndarray:
+    """[E, G] bool, True on sampled tokens."""
+    columns = np.arange(self.tokens.shape[1])
+    return columns[None] < self.num_tokens[:, None]
+
+  def content(self, example: int) -> np.ndarray:
+    """Ids of one reply without its end-of-text."""
+    count = int(self.num_tokens[example]) - int(self.has_eot[example])
+    return self.tokens[example, :count]
+
+
+def pack_replies(
+  replies: Replies,
+  examples: Sequence[int] | np.ndarray,
+  tokenizer: Tokenizer,
+  row_length: int,
+  batch_size: int,
+) -> ReplyBatch:
+  """Packs the given examples of a rollout; missing ones are masked.
+
+  Args:
+    replies: The rollout.
+    examples: Which of its rows.
+    tokenizer: Of the ids.
+    row_length: Tokens of a packed row (T).
+    batch_size: E of the result.
+  """
+  items = [
+    trees.rollout_tree(
+      replies.prompts[e],
+      replies.tokens[e, : replies.num_tokens[e]],
+      tokenizer.eoc,
+      tokenizer.eot,
+      example_id=int(e),
+    )
+    for e in examples
+  ]
+  batch = packing.pack(
+    items, row_length, batch_size=batch_size, num_candidates=1
+  )
+  columns = np.arange(replies.tokens.shape[1])
+  reply_index = np.full((batch_size, len(columns)), -1, np.int32)
+  example = np.zeros(batch_size, np.int32)
+  for slot, e in enumerate(examples):
+    row, column = batch.placements[slot][1]
+    start = row * row_length + column
+    is_sampled = columns < replies.num_tokens[e]
+    reply_index[slot] = np.where(is_sampled, start + columns, -1)
+    example[slot] = e
+  return ReplyBatch(batch.packed, reply_index, example)

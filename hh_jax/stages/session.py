@@ -1,0 +1,152 @@
+"""What every training stage does around its own arithmetic.
+
+1. `begin` claims the workdir: the config is written, a workdir that holds
+   something else is refused, a finished one is recognised.
+2. `train` builds the state on the mesh, restores a verified checkpoint where
+   there is one, and runs the loop.
+3. `finish` describes the model for `hh_jax.load` and marks the run done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from hh_jax import sharding
+from hh_jax.config import LoopConfig
+from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.models.transformer import Transformer
+from hh_jax.stages import loading
+from hh_jax.training import loop as loop_lib
+from hh_jax.training import metrics as metrics_lib
+from hh_jax.training import state as state_lib
+from hh_jax.training import workdir as workdir_lib
+from hh_jax.types import Metrics
+from hh_jax.types import RunState
+
+NOT_IN_FINGERPRINT = ('loop', 'num_steps', 'num_iterations')
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+  """A claimed workdir of one stage."""
+
+  stage: str
+  workdir: pathlib.Path
+  loop: LoopConfig
+  fingerprint: dict[str, Any]
+  result: dict[str, Any] | None  # of an earlier run that finished
+  started: float  # seconds since the epoch
+
+  def train(
+    self,
+    init: Callable[[], RunState],
+    advance: Callable[[RunState, int], tuple[RunState, Metrics]],
+    total_steps: int,
+    on_step: Callable[[RunState, int], None] | None = None,
+  ) -> RunState:
+    """Runs the stage's loop to its end; resumes where it was stopped."""
+    mesh = sharding.make_mesh(
+      self.loop.mesh_data, self.loop.mesh_fsdp, self.loop.mesh_tensor
+    )
+    with jax.set_mesh(mesh):
+      return loop_lib.run_loop(
+        self.workdir,
+        state=place(init(), mesh),
+        advance=advance,
+        total_steps=total_steps,
+        fingerprint=self.fingerprint,
+        loop=self.loop,
+        stage=self.stage,
+        on_step=on_step,
+      )
+
+  def finish(
+    self,
+    line: str,
+    values: Mapping[str, Any],
+    state: RunState,
+    model: Transformer,
+    tokenizer: Tokenizer,
+  ) -> str:
+    """Closes a stage that trained: writes what `hh_jax.load` needs too."""
+    loading.describe_model(self.workdir, self.stage, model, tokenizer)
+    trained = {
+      'steps': int(state.step),
+      'state_sha256': state_lib.state_sha256(state),
+    }
+    return self.close(line, {**trained, **values})
+
+  def close(self, line: str, values: Mapping[str, Any]) -> str:
+    """Marks the run done with its result; returns the one-line result."""
+    seconds = round(time.time() - self.started, 1)
+    workdir_lib.write_done(
+      self.workdir, {'line': line, **values, 'seconds': seconds}
+    )
+    return line
+
+
+def begin(
+  stage: str,
+  config: Any,
+  workdir: str | pathlib.Path,
+  sources: Mapping[str, loading.Run],
+) -> Session:
+  """Claims `workdir` for a stage.
+
+  Args:
+    stage: Its name.
+    config: Its config dataclass.
+    workdir: Where everything it writes goes.
+    sources: The runs it starts from, by the config field that names them;
+      they enter the fingerprint by the hash of what they hold.
+
+  Raises:
+    ValueError: The workdir holds another run.
+  """
+  fields = dataclasses.asdict(config)
+  fingerprint = {
+    key: value
+    for key, value in fields.items()
+    if key not in NOT_IN_FINGERPRINT and not key.endswith('_from')
+  }
+  fingerprint['stage'] = stage
+  for name, source in sources.items():
+    fingerprint[name] = source.state_sha256
+  workdir = pathlib.Path(workdir)
+  workdir_lib.prepare(workdir, fields, fingerprint)
+  _enable_compilation_cache(config.loop)
+  done = workdir_lib.read_done(workdir)
+  return Session(
+    stage=stage,
+    workdir=workdir,
+    loop=config.loop,
+    fingerprint=fingerprint,
+    result=done,
+    started=time.time(),
+  )
+
+
+def place(state: RunState, mesh: jax.sharding.Mesh) -> RunState:
+  """Copies a state onto the mesh, so that donating it frees nobody else's."""
+  copied = jax.tree.map(jnp.copy, state)
+  return jax.device_put(copied, sharding.tree_shardings(copied, mesh))
+
+
+def _enable_compilation_cache(loop: LoopConfig) -> None:
+  if loop.compilation_cache:
+    jax.config.update('jax_compilation_cache_dir', loop.compilation_cache)
+
+
+def last_metric(claimed: Session, name: str, window: int = 20) -> float:
+  """Returns the mean of a metric over the last `window` steps."""
+  lines = metrics_lib.read_metrics(claimed.workdir / 'metrics.jsonl')
+  values = [line[name] for line in lines[-window:] if name in line]
+  return sum(values) / max(len(values), 1)

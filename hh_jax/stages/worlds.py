@@ -1,0 +1,244 @@
+"""Where a stage's examples come from: the one place the world is chosen.
+
+`lab` is the embedded world whose truth is known; `hh` reads the official
+files. Every function takes the stage's `DataConfig` and seed and returns the
+same types for both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import pathlib
+import zlib
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+from hh_jax.config import DataConfig
+from hh_jax.data import comparisons as comparisons_lib
+from hh_jax.data import corpora
+from hh_jax.data import hhh_prompt as real_prompt
+from hh_jax.data import order
+from hh_jax.data import prompts as prompts_lib
+from hh_jax.data.comparisons import Comparison
+from hh_jax.data.comparisons import ComparisonSet
+from hh_jax.data.dialogue import BREAK
+from hh_jax.data.dialogue import Dialogue
+from hh_jax.data.dialogue import Turn
+from hh_jax.data.prompts import Prompt
+from hh_jax.data import ranked
+from hh_jax.evals import policy_games
+from hh_jax.lab import constants
+from hh_jax.lab import crowd
+from hh_jax.lab import hhh_prompt as lab_prompt
+from hh_jax.lab import judge
+from hh_jax.lab import posts as lab_posts
+from hh_jax.lab import reference
+from hh_jax.lab import world as lab
+
+SIDES = ('helpful', 'harmless')
+
+log = logging.getLogger(__name__)
+
+
+def require_data(data: DataConfig) -> None:
+  """Raises ValueError where the world's files cannot be there."""
+  if data.world == 'lab':
+    return
+  if not data.data_dir:
+    raise ValueError(
+      'world=hh needs --config.data_dir=PATH: the official HH layout, a '
+      'folder of comparison files, or one jsonl file'
+    )
+  if not pathlib.Path(data.data_dir).exists():
+    raise ValueError(f'data_dir={data.data_dir} does not exist')
+
+
+def lab_version(data: DataConfig) -> int | None:
+  """Returns the lab's version, or None for the real world."""
+  return constants.LAB_VERSION if data.world == 'lab' else None
+
+
+def documents(data: DataConfig, seed: int) -> list[corpora.Document]:
+  """Returns text for language modelling, in a fixed order."""
+  if data.world == 'hh':
+    return corpora.read_documents(data.data_dir, limit=data.num_examples)
+  made = lab.documents(seed, data.num_examples or 20_000)
+  return [_lab_document(conversations) for conversations in made]
+
+
+def _lab_document(conversations: Sequence[Dialogue]) -> corpora.Document:
+  """One dialogue of several conversations with breaks between them."""
+  turns = list(conversations[0].turns)
+  for conversation in conversations[1:]:
+    turns += [Turn(BREAK, ''), *conversation.turns]
+  return corpora.Document('', Dialogue(tuple(turns)), 'lab')
+
+
+def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
+  """Returns all comparisons of both sides, unsplit, with the counts."""
+  if data.world == 'hh':
+    return comparisons_lib.read_comparisons(data.data_dir)
+  total = data.num_examples or 16_000
+  made = []
+  for side in SIDES:
+    made.extend(lab.comparisons(seed, total // 2, side))
+  return ComparisonSet.from_list(made)
+
+
+def split(
+  items: Sequence[Comparison], data: DataConfig
+) -> tuple[list[Comparison], list[Comparison]]:
+  """Splits by first human turn into the training span and the test part."""
+  return comparisons_lib.split(
+    items, data.test_fraction, data.span_start, data.span_end
+  )
+
+
+def ranked_pairs(
+  data: DataConfig, seed: int, num_posts: int, pairs_per_post: int
+) -> ranked.RankedPairs:
+  """Returns ranked answers as comparisons, the better one chosen."""
+  return ranked.rank(_posts(data, seed, num_posts), pairs_per_post)
+
+
+def best_answers(data: DataConfig, seed: int, num: int) -> list[Dialogue]:
+  """Returns questions with their best answer, as two-turn dialogues [§A.1]."""
+  return ranked.best_answers(_posts(data, seed, num))[:num]
+
+
+def _posts(
+  data: DataConfig, seed: int, num: int
+) -> Sequence[ranked.RankedPost]:
+  if data.world == 'hh':
+    return ranked.read_ranked_posts(data.data_dir)
+  return [_lab_post(post) for post in lab.ranked_posts(seed, num)]
+
+
+def _lab_post(post: lab_posts.RankedPost) -> ranked.RankedPost:
+  answers = tuple(ranked.Answer(**answer) for answer in post['answers'])
+  return ranked.RankedPost(**{**post, 'answers': answers})
+
+
+def prompts(
+  data: DataConfig,
+  seed: int,
+  num: int,
+  harmless_fraction: float,
+  is_held_out: bool,
+) -> list[Prompt]:
+  """Returns dialogues that end on a human turn, with their side.
+
+  World `lab` makes as many as asked for; world `hh` removes the replies of
+  the comparisons, and returns fewer where a side has too few.
+  """
+  if data.world == 'hh':
+    return _prompts_of_comparisons(
+      data, seed, num, harmless_fraction, is_held_out
+    )
+  made = lab.prompts(
+    seed,
+    num,
+    harmless_fraction,
+    'test' if is_held_out else 'train',
+    test_fraction=data.test_fraction,
+  )
+  return [
+    Prompt(
+      dialogue=prompt.dialogue,
+      side=prompt.side,
+      tranche=f'lab/{prompt.family}',
+      turn=prompt.dialogue.num_human,
+      id=prompt.prompt_id,
+    )
+    for prompt in made
+  ]
+
+
+def _prompts_of_comparisons(
+  data: DataConfig,
+  seed: int,
+  num: int,
+  harmless_fraction: float,
+  is_held_out: bool,
+) -> list[Prompt]:
+  everything = comparisons(data, seed)
+  train, test = split(everything.comparisons, data)
+  pool = prompts_lib.from_comparisons(test if is_held_out else train)
+  wanted = {'harmless': round(num * harmless_fraction)}
+  wanted['helpful'] = num - wanted['harmless']
+  chosen: list[Prompt] = []
+  for side in SIDES:
+    own = [prompt for prompt in pool if prompt.side == side]
+    ids = order.permutation(seed, f'prompts/{side}', 0, len(own))
+    chosen.extend(own[i] for i in ids[: wanted[side]])
+    if wanted[side] > len(own):
+      log.info(
+        '%d %s prompts asked for, %d there', wanted[side], side, len(own)
+      )
+  return [
+    dataclasses.replace(prompt, id=index) for index, prompt in enumerate(chosen)
+  ]
+
+
+def hhh_conversations(data: DataConfig) -> tuple[Dialogue, ...]:
+  """Returns our own helpful, honest and harmless prompt of the world."""
+  if data.world == 'lab':
+    return lab_prompt.CONVERSATIONS
+  return real_prompt.CONVERSATIONS
+
+
+def has_gold(data: DataConfig) -> bool:
+  """Whether a judge that knows the truth exists."""
+  return data.world == 'lab'
+
+
+def gold(prompt: Dialogue, reply: str, side: str) -> float:
+  """Returns the lab judge's utility of a reply on a side, in nats."""
+  return judge.utility(prompt, reply, side)
+
+
+def best_gold(prompt: Dialogue, side: str) -> float:
+  """Returns the mean utility of the best reply style to a lab prompt."""
+  return reference.best_style(prompt, side)[1]
+
+
+def describe(found: ComparisonSet) -> dict[str, Any]:
+  """Returns read = kept + rejected, by reason."""
+  return {
+    'read': found.num_read,
+    'kept': len(found.comparisons),
+    'rejected': dict(found.rejected),
+  }
+
+
+def make_judge(
+  data: DataConfig,
+  seed: int,
+  prompts: Sequence[Prompt],
+  score: Callable[[int, str], float],
+) -> policy_games.Judge:
+  """Builds the judge of games between policies.
+
+  In the lab a worker of the crowd chooses. Elsewhere `score` stands in for
+  people: reply a wins with probability 1 / (1 + e^(r_b - r_a)) (eq. 4.2).
+  It is given the number of the prompt and a reply.
+  """
+
+  def choose(number: int, a: str, b: str, game: int) -> bool | None:
+    prompt = prompts[number]
+    rng = order.generator(seed, f'games/{prompt.id}/{game}/{hash_text(a, b)}')
+    if data.world == 'lab':
+      choice = crowd.compare(prompt.dialogue, a, b, prompt.side, rng)
+      return choice.winner == 'a' if choice.kept else None
+    gap = score(number, a) - score(number, b)
+    return bool(rng.random() < 1 / (1 + math.exp(-gap)))
+
+  return choose
+
+
+def hash_text(*texts: str) -> int:
+  """Returns a stable number for some texts."""
+  return zlib.crc32('\0'.join(texts).encode())

@@ -1,0 +1,1 @@
+"""Statistics of evaluations, in NumPy: ratings, intervals, calibration."""

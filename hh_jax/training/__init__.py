@@ -1,0 +1,1 @@
+"""Machinery of every stage, knowing none: state, loop, checkpoints, metrics."""

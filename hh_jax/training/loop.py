@@ -1,0 +1,245 @@
+"""The host loop of every stage.
+
+1. Restore the newest checkpoint that verifies, if one was ever published.
+2. Advance step by step. Metrics of a step are fetched after the next one is
+   dispatched, so that the device never waits for the host.
+3. At a checkpoint all metrics are on disk before the checkpoint is published;
+   a run killed anywhere resumes with every step in `metrics.jsonl` once.
+4. SIGTERM or SIGINT: the step is finished, a checkpoint saved, and the
+   process exits with code 75, which asks to be started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from os import PathLike
+from types import FrameType
+from typing import Any
+
+import jax
+import tqdm
+
+from hh_jax.config import LoopConfig
+from hh_jax.training import checkpoint
+from hh_jax.training import metrics as metrics_lib
+from hh_jax.types import RunState
+
+EXIT_STOPPED = 75  # EX_TEMPFAIL: run the same command again
+
+Values = Mapping[str, float | jax.Array]
+Advance = Callable[[RunState, int], tuple[RunState, Values]]
+OnStep = Callable[[RunState, int], Values | None]
+
+log = logging.getLogger(__name__)
+
+
+def run_loop(
+  workdir: str | PathLike[str],
+  *,
+  state: RunState,
+  advance: Advance,
+  total_steps: int,
+  fingerprint: Mapping[str, Any],
+  loop: LoopConfig,
+  stage: str,
+  on_step: OnStep | None = None,
+) -> RunState:
+  """Runs a stage to its last step, from wherever it was left.
+
+  Args:
+    workdir: Of the run; all processes share it.
+    state: Before the first step; its shapes, dtypes and shardings are those a
+      checkpoint is restored to.
+    advance: (state, t) to the next state, which counts t + 1, and the
+      metrics of the step; t counts from 0 and names batch and keys.
+    total_steps: Where the run ends.
+    fingerprint: What must be equal for a checkpoint to be continued.
+    loop: Intervals and limits.
+    stage: For log lines.
+    on_step: Called as (state, number of steps done) after each step, for
+      snapshots and evaluations; what it returns joins the metrics of the step.
+      It must be an idempotent function of its arguments, for steps after the
+      last checkpoint are repeated on resume, and must not keep the state,
+      whose buffers the next step may take over.
+
+  Returns:
+    The state after `total_steps`.
+
+  Raises:
+    SystemExit: Code 75, after a checkpoint, when asked to stop.
+    ValueError: Damaged checkpoints, or those of another run.
+  """
+  restored = checkpoint.restore(workdir, state, fingerprint)
+  state = state if restored is None else restored
+  start = int(state.step)
+  if start:
+    log.info('%s: resumed after step %d of %d', stage, start, total_steps)
+  if start >= total_steps:
+    return state
+  with contextlib.ExitStack() as stack:
+    stop = stack.enter_context(_stop_requests())
+    steps = StepLog(workdir, start, total_steps, loop.log_every, stage)
+    stack.callback(steps.close)
+    for done in range(start + 1, total_steps + 1):
+      state, values = advance(state, done - 1)
+      if done == start + 1:
+        _check_step(state, done)
+      found = on_step(state, done) if on_step else None
+      steps.put(done, {**values, **(found or {})})
+      is_stopping = _is_stopping(stop, done)
+      is_due = loop.checkpoint_every and done % loop.checkpoint_every == 0
+      if is_stopping or is_due or done == total_steps:
+        steps.flush()
+        _save(workdir, state, done, fingerprint, loop.keep_checkpoints)
+      if is_stopping:
+        steps.close()
+        _exit_stopped(stage, done, total_steps)
+  return state
+
+
+def _save(
+  workdir: str | PathLike[str],
+  state: RunState,
+  done: int,
+  fingerprint: Mapping[str, Any],
+  keep: int,
+) -> None:
+  _check_step(state, done)
+  checkpoint.save(workdir, state, step=done, fingerprint=fingerprint, keep=keep)
+
+
+def _check_step(state: RunState, done: int) -> None:
+  if int(state.step) != done:
+    raise ValueError(
+      f'state.step={int(state.step)} after step {done}; advance must add one'
+    )
+
+
+class StepLog:
+  """Writes every step once and tells the user, one step behind the device."""
+
+  def __init__(
+    self,
+    workdir: str | PathLike[str],
+    start: int,
+    total_steps: int,
+    log_every: int,
+    stage: str,
+  ):
+    is_first = jax.process_index() == 0
+    self._file = (
+      metrics_lib.MetricsLog(workdir, resume_step=start) if is_first else None
+    )
+    self._bar = tqdm.tqdm(
+      initial=start,
+      total=total_steps,
+      desc=stage,
+      disable=not (is_first and sys.stderr.isatty()),
+    )
+    self._total_steps = total_steps
+    self._log_every = log_every
+    self._stage = stage
+    self._pending: tuple[int, Values] | None = None
+    self._last_time = time.monotonic()
+
+  def put(self, step: int, values: Values) -> None:
+    """Takes the metrics of a step; writes those of the one before."""
+    self.flush_pending()
+    self._pending = (step, values)
+
+  def flush(self) -> None:
+    """Writes everything, durably."""
+    self.flush_pending()
+    if self._file is not None:
+      self._file.sync()
+
+  def flush_pending(self) -> None:
+    if self._pending is None or self._file is None:
+      return
+    step, values = self._pending
+    self._pending = None
+    row = metrics_lib.to_numbers(values)
+    now = time.monotonic()
+    clock = {
+      'time/step_seconds': now - self._last_time,
+      'time/unix': time.time(),
+    }
+    self._last_time = now
+    self._file.write(step, row | clock)
+    self._tell(step, row, clock['time/step_seconds'])
+
+  def _tell(self, step: int, row: metrics_lib.Row, step_seconds: float) -> None:
+    self._bar.update()
+    if step % self._log_every and step != self._total_steps:
+      return
+    shown = ' '.join(f'{name}={value:.4g}' for name, value in row.items())
+    if self._bar.disable:
+      log.info(
+        '%s: step %d/%d (%.2f s) %s',
+        self._stage,
+        step,
+        self._total_steps,
+        step_seconds,
+        shown,
+      )
+    else:
+      self._bar.set_postfix_str(shown)
+
+  def close(self) -> None:
+    self._bar.close()
+    if self._file is not None:
+      self._file.close()
+
+
+@contextlib.contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+  """Collects SIGTERM and SIGINT; a second SIGINT interrupts at once.
+
+  With several processes JAX itself listens for SIGTERM, to agree on a step;
+  and outside the main thread Python takes no handlers.
+  """
+  stop = threading.Event()
+  is_main = threading.current_thread() is threading.main_thread()
+
+  def request(number: int, frame: FrameType | None) -> None:
+    if stop.is_set() and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    stop.set()
+
+  if not is_main or jax.process_count() > 1:
+    yield stop
+    return
+  previous = {
+    number: signal.signal(number, request)
+    for number in (signal.SIGTERM, signal.SIGINT)
+  }
+  try:
+    yield stop
+  finally:
+    for number, handler in previous.items():
+      signal.signal(number, handler)
+
+
+def _is_stopping(stop: threading.Event, done: int) -> bool:
+  if jax.process_count() > 1:
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.reached_preemption_sync_point(done)
+  return stop.is_set()
+
+
+def _exit_stopped(stage: str, done: int, total_steps: int) -> None:
+  if jax.process_index() == 0:
+    print(
+      f'{stage}: stopped after step {done} of {total_steps}; a checkpoint is '
+      'saved, run the same command again to go on',
+      file=sys.stderr,
+      flush=True,
+    )
+  raise SystemExit(EXIT_STOPPED)

@@ -1,0 +1,112 @@
+"""Pytree containers, and the glossary of dimensions.
+
+Axis letters, used in shape comments and annotations only:
+  B rows of a batch, T tokens of a row, P items (comparisons, prompts),
+  C candidates of an item, E rollout examples, G response tokens,
+  S cache slots, L layers, K heads, H width of a head, D model width,
+  F width of the MLP, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.struct
+import jax
+
+Metrics = dict[str, jax.Array]
+Params = dict[str, Any]
+
+
+@flax.struct.dataclass
+class Packed:
+  """A batch of token trees laid out in rows (design: packed trees).
+
+  Token q attends to token k iff `k <= q` in the row and
+  `enter[k] <= enter[q] < leave[k]`. The log-probability of token t reads the
+  logits at `parent[t]`. Padding has `enter = INT32_MAX - 1` and
+  `leave = INT32_MAX`, so that pads see only pads.
+  """
+
+  tokens: jax.Array  # [B, T] int32
+  positions: jax.Array  # [B, T] int32, depth in the token's own path
+  parent: jax.Array  # [B, T] int32, column of the token before it, -1 at roots
+  enter: jax.Array  # [B, T] int32, pre-order interval of the token's segment
+  leave: jax.Array  # [B, T] int32, exclusive end of that interval
+  example_id: jax.Array  # [B, T] int32, global id, -1 on padding
+  loss_mask: jax.Array  # [B, T] bool, the token is a training target
+  score_index: jax.Array  # [P, C] int32, row * T + column, -1 where absent
+  pair_weight: jax.Array  # [P] float32, loss weight of the item
+  pair_mask: jax.Array  # [P] bool, the item is real
+
+
+@flax.struct.dataclass
+class LMOutput:
+  """What a forward pass returns; logits are made by whoever reads them."""
+
+  hidden: jax.Array  # [B, T, D] float32, after the final norm
+  cache: KVCache | None = None
+
+
+@flax.struct.dataclass
+class KVCache:
+  """Keys and values of every layer, written in place while decoding."""
+
+  keys: jax.Array  # [L, B, K, S, H]
+  values: jax.Array  # [L, B, K, S, H]
+  length: jax.Array  # [B] int32, slots in use
+
+
+@flax.struct.dataclass
+class DecodeState:
+  """A resumable batch of sequences being sampled.
+
+  A row is done when it sampled end-of-text, which stays in the reply, when its
+  last tokens opened the next turn, in which case that marker is taken out
+  again, or when all G tokens are drawn. Only the first sets `has_eot`.
+  `cache.length - num_sampled` is the length of the prompt while a row runs.
+  """
+
+  cache: KVCache
+  last_hidden: jax.Array  # [B, D] float32, predicts the next token
+  tokens: jax.Array  # [B, G] int32, sampled so far, pad elsewhere
+  log_probs: jax.Array  # [B, G] float32, of the sampled tokens, 0 elsewhere
+  uniforms: jax.Array  # [B, G] float32, one draw a token
+  num_sampled: jax.Array  # [B] int32, tokens of the reply so far
+  is_done: jax.Array  # [B] bool
+  has_eot: jax.Array  # [B] bool, ended by a sampled end-of-text
+
+
+@flax.struct.dataclass
+class Rollout:
+  """Sampled replies and what the networks say of them, one row a prompt."""
+
+  tokens: jax.Array  # [E, G] int32
+  mask: jax.Array  # [E, G] bool, True on sampled tokens incl. end-of-text
+  log_probs: jax.Array  # [E, G] float32, behaviour policy
+  ref_log_probs: jax.Array  # [E, G] float32, reference policy
+  values: jax.Array  # [E, G] float32, before the token is sampled
+  scores: jax.Array  # [E] float32, preference model
+  has_eot: jax.Array  # [E] bool
+
+
+@flax.struct.dataclass
+class RunState:
+  """Everything that changes in a run, and nothing else."""
+
+  step: jax.Array  # [] int32, optimizer or PPO iterations done
+  params: Params  # what trains
+  opt_state: Any
+  stats: Metrics  # running statistics and controllers, may be empty
+
+
+@flax.struct.dataclass
+class LossSum:
+  """Numerator and denominator of a loss; only the step divides.
+
+  `metrics` maps a name to `[2]` float32: a sum and its weight.
+  """
+
+  total: jax.Array  # [] float32
+  weight: jax.Array  # [] float32
+  metrics: Metrics

@@ -1,0 +1,128 @@
+"""Random and edge-case inputs, and the one comparison all parity tests use.
+
+Arrays have fixed shapes, so that a jitted function compiles once; hypothesis
+varies lengths through masks. Numbers come from a mixture that favours ties,
+zeros and the magnitudes at which careless float32 formulas break.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+FLOAT32_TOLERANCE = 1e-5
+FLOAT64_TOLERANCE = 1e-12
+
+parity_settings = hypothesis.settings(
+  max_examples=60,
+  deadline=None,
+  derandomize=True,
+  suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+
+def floats(limit: float) -> st.SearchStrategy[float]:
+  """Float32 numbers up to a limit, with ties and the limits themselves."""
+  return st.one_of(
+    st.sampled_from([0.0, 1.0, -1.0, limit, -limit]),
+    st.floats(-limit, limit, width=32),
+    st.floats(-2.0, 2.0, width=32),
+  )
+
+
+def arrays(
+  shape: tuple[int, ...], limit: float
+) -> st.SearchStrategy[np.ndarray]:
+  """Float32 arrays; `fill` off, so that entries are drawn one by one."""
+  limit = float(np.float32(limit))
+  return hnp.arrays(
+    np.float32, shape, elements=floats(limit), fill=st.nothing()
+  )
+
+
+def lengths_mask(rows: int, columns: int) -> st.SearchStrategy[np.ndarray]:
+  """Masks whose rows are true up to a length, 0 and full length included."""
+  lengths = st.lists(st.integers(0, columns), min_size=rows, max_size=rows)
+  return lengths.map(
+    lambda ns: np.arange(columns)[None, :] < np.asarray(ns)[:, None]
+  )
+
+
+def masks(size: int) -> st.SearchStrategy[np.ndarray]:
+  return hnp.arrays(np.bool_, (size,))
+
+
+def log_prob_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
+  """Log-probabilities: at most 0, down to -30."""
+  return arrays(shape, 30.0).map(lambda x: -np.abs(x))
+
+
+def assert_close(
+  actual: object,
+  expected: object,
+  *,
+  scale: float = 1.0,
+  tolerance: float = FLOAT32_TOLERANCE,
+) -> None:
+  """Compares with an error allowed relative to what was added up.
+
+  Args:
+    actual: The library's array.
+    expected: The oracle's, same shape.
+    scale: Largest magnitude that entered a sum; errors below
+      `tolerance * max(1, scale, |expected|)` pass.
+    tolerance: Relative tolerance.
+  """
+  actual = np.asarray(actual, np.float64)
+  expected = np.asarray(expected, np.float64)
+  assert actual.shape == expected.shape, (actual.shape, expected.shape)
+  assert np.isfinite(actual).all(), f'not finite: {actual}'
+  bound = tolerance * np.maximum(np.abs(expected), max(1.0, scale))
+  error = np.abs(actual - expected)
+  worst = np.unravel_index(np.argmax(error - bound), error.shape)
+  assert (error <= bound).all(), (
+    f'at {worst}: {actual[worst]!r} is not {expected[worst]!r} '
+    f'(error {error[worst]:.3g} > {bound[worst]:.3g})'
+  )
+
+
+def precision_of(result: object) -> float:
+  """The tolerance a result earns: float64 ones must be right to 1e-12."""
+  is_double = np.asarray(result).dtype == np.float64
+  return FLOAT64_TOLERANCE if is_double else FLOAT32_TOLERANCE
+
+
+def magnitude(*xs: object) -> float:
+  """Sum of absolute values, the scale against which a sum is exact."""
+  total = math.fsum(float(np.abs(np.asarray(x, np.float64)).sum()) for x in xs)
+  return max(1.0, total)
+
+
+def nearby(base: np.ndarray, gap: np.ndarray) -> np.ndarray:
+  """Log-probabilities whose ratio to `base` stays within e^±3."""
+  return np.float32(base + np.clip(gap, -3, 3))
+
+
+def in_float64(function: Callable, *args: object, **kwargs: object) -> object:
+  """Calls the library on float64 arrays, with 64-bit types enabled."""
+  with jax.enable_x64(True):
+    return function(*map(jnp.asarray, args), **kwargs)
+
+
+def random_rollout(
+  rows: int, columns: int, seed: int
+) -> tuple[np.ndarray, ...]:
+  """float64 (log_probs, old, ref, rewards, values, returns) and a mask."""
+  rng = np.random.default_rng(seed)
+  log_p, old, ref = -rng.uniform(0.1, 4, (3, rows, columns))
+  rewards, values, returns = rng.normal(0, 1, (3, rows, columns))
+  lengths = np.resize([columns, 1, columns // 2 + 1], rows)
+  mask = np.arange(columns)[None] < lengths[:, None]
+  return log_p, old, ref, rewards, values, returns, mask

@@ -1,0 +1,179 @@
+"""The clipped policy and value losses against loops over tokens."""
+
+import functools
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from hh_jax.losses import ppo
+from tests.parity import cases, oracles
+
+ROWS, COLUMNS = 3, 5
+CLIP = 0.2
+
+policy_loss = functools.partial(
+  jax.jit(ppo.clipped_policy_loss, static_argnames='clip_range'),
+  clip_range=CLIP,
+)
+value_loss = jax.jit(ppo.clipped_value_loss, static_argnames='clip_range')
+
+rows = cases.lengths_mask(ROWS, COLUMNS)
+numbers = functools.partial(cases.arrays, (ROWS, COLUMNS))
+log_probs = cases.log_prob_arrays((ROWS, COLUMNS))
+random_rollout = functools.partial(cases.random_rollout, ROWS, COLUMNS)
+
+
+@hypothesis.given(log_probs, numbers(3.0), numbers(1e4), rows)
+@cases.parity_settings
+def test_clipped_policy_loss(old, gap, advantage, mask):
+  new = cases.nearby(old, gap)
+  loss = policy_loss(new, old, advantage, mask)
+  want = oracles.clipped_policy_loss(new, old, advantage, mask, CLIP)
+  # A ratio of float32 log-probs is known to |log π| 2^-23 relative.
+  scale = 40 * cases.magnitude(advantage[mask])
+  cases.assert_close(loss.total, want['total'], scale=scale)
+  cases.assert_close(loss.weight, want['weight'])
+  near = functools.partial(cases.assert_close, scale=COLUMNS * ROWS * 20)
+  near(loss.metrics['ppo/policy_loss'][0], want['total'], scale=scale)
+  near(loss.metrics['ppo/ratio'], [want['ratio'], want['weight']])
+  near(loss.metrics['ppo/approx_kl'], [want['approx_kl'], want['weight']])
+
+
+@hypothesis.given(log_probs, numbers(3.0), numbers(5.0), rows)
+@cases.parity_settings
+def test_clip_fraction(old, gap, advantage, mask):
+  new = cases.nearby(old, gap)
+  distance = np.abs(np.exp(new.astype(np.float64) - old) - 1)
+  hypothesis.assume((np.abs(distance - CLIP) > 1e-4)[mask].all())
+  hypothesis.assume((np.abs(advantage) > 1e-3)[mask].all())
+  loss = policy_loss(new, old, advantage, mask)
+  want = oracles.clipped_policy_loss(new, old, advantage, mask, CLIP)
+  cases.assert_close(
+    loss.metrics['ppo/clip_fraction'], [want['outside'], want['weight']]
+  )
+
+
+def test_policy_loss_at_ratio_one_is_minus_the_advantages():
+  log_p, *_, advantage, _, _, mask = random_rollout(5)
+  log_p, advantage = np.float32(log_p), np.float32(advantage)
+  total, grad = jax.value_and_grad(
+    lambda x: policy_loss(x, log_p, advantage, mask).total
+  )(log_p)
+  cases.assert_close(total, -advantage[mask].sum())
+  np.testing.assert_allclose(grad, np.where(mask, -advantage, 0), atol=1e-6)
+
+
+@pytest.mark.parametrize(('sign', 'far'), [(1, 1.0), (-1, -1.0)])
+def test_no_gradient_where_the_clip_binds_and_some_where_it_does_not(sign, far):
+  old = jnp.full((1, 1), -2.0, jnp.float32)
+  advantage = jnp.full((1, 1), sign, jnp.float32)
+  real = jnp.ones((1, 1), bool)
+  grad = jax.grad(lambda x: policy_loss(x, old, advantage, real).total)
+  assert float(grad(old + far)[0, 0]) == 0
+  assert float(grad(old - far)[0, 0]) != 0
+
+
+def test_policy_gradient_is_the_finite_difference():
+  log_p, old, _, advantage, *_, mask = random_rollout(6)
+  got = jax.grad(
+    lambda x: policy_loss(x, np.float32(old), np.float32(advantage), mask).total
+  )(jnp.float32(log_p))
+  want = oracles.finite_differences(
+    lambda x: oracles.clipped_policy_loss(x, old, advantage, mask, CLIP)[
+      'total'
+    ],
+    log_p,
+  )
+  assert (want == 0).any(), 'some ratio must be clipped'
+  cases.assert_close(got, want, scale=np.abs(want).max())
+
+
+def test_policy_loss_in_float64():
+  log_p, old, _, advantage, *_, mask = random_rollout(7)
+  loss = cases.in_float64(
+    ppo.clipped_policy_loss, log_p, old, advantage, mask, clip_range=CLIP
+  )
+  want = oracles.clipped_policy_loss(log_p, old, advantage, mask, CLIP)
+  cases.assert_close(
+    loss.total,
+    want['total'],
+    scale=100,
+    tolerance=cases.precision_of(loss.total),
+  )
+
+
+@hypothesis.given(
+  numbers(1e3),
+  numbers(1e3),
+  numbers(1e3),
+  rows,
+  st.sampled_from([0.0, 0.2, 5.0]),
+)
+@cases.parity_settings
+def test_clipped_value_loss(values, old, returns, mask, clip_range):
+  loss = value_loss(values, old, returns, mask, clip_range=clip_range)
+  want = oracles.clipped_value_loss(values, old, returns, mask, clip_range)
+  cases.assert_close(loss.total, want, scale=want)
+  cases.assert_close(loss.weight, mask.sum())
+
+
+@pytest.mark.parametrize('clip_range', [0.0, 0.2])
+def test_value_gradient_is_the_finite_difference(clip_range):
+  *_, old, values, returns, mask = random_rollout(8)
+  got = jax.grad(
+    lambda x: (
+      value_loss(
+        x, np.float32(old), np.float32(returns), mask, clip_range=clip_range
+      ).total
+    )
+  )(jnp.float32(values))
+  want = oracles.finite_differences(
+    lambda x: oracles.clipped_value_loss(x, old, returns, mask, clip_range),
+    values,
+  )
+  cases.assert_close(got, want)
+  assert (want[mask] != 0).any()
+
+
+def test_value_loss_in_float64():
+  *_, old, values, returns, mask = random_rollout(9)
+  loss = cases.in_float64(
+    ppo.clipped_value_loss, values, old, returns, mask, clip_range=CLIP
+  )
+  cases.assert_close(
+    loss.total,
+    oracles.clipped_value_loss(values, old, returns, mask, CLIP),
+    scale=10,
+    tolerance=cases.precision_of(loss.total),
+  )
+
+
+def test_masked_tokens_stop_no_gradient_with_infinities():
+  mask = np.array([[True, False]])
+  old = jnp.array([[-1.0, -1e4]], jnp.float32)
+  new = jnp.array([[-1.1, 0.0]], jnp.float32)
+  advantage = jnp.array([[1.0, -1.0]], jnp.float32)
+  total, grad = jax.value_and_grad(
+    lambda x: policy_loss(x, old, advantage, mask).total
+  )(new)
+  assert np.isfinite(total)
+  assert np.isfinite(grad).all()
+  assert grad[0, 0] != 0 and grad[0, 1] == 0
+
+
+@pytest.mark.parametrize('loss', ['policy', 'value'])
+def test_all_masked_gives_zero(loss):
+  junk = np.full((ROWS, COLUMNS), 1e4, np.float32)
+  mask = np.zeros((ROWS, COLUMNS), bool)
+  out = (
+    policy_loss(junk, -junk, junk, mask)
+    if loss == 'policy'
+    else value_loss(junk, -junk, junk, mask, clip_range=CLIP)
+  )
+  assert float(out.total) == 0
+  assert float(out.weight) == 0
+  assert all((np.asarray(m) == 0).all() for m in out.metrics.values())

@@ -1,0 +1,95 @@
+"""The √KL line, the Gao et al. forms and the parting of two PMs."""
+
+import math
+
+import numpy as np
+import pytest
+
+from hh_jax.stats import frontier
+
+
+def test_an_exact_line_is_recovered_on_its_range_only():
+  kl = np.linspace(0, 5, 21) ** 2
+  root = np.sqrt(kl)
+  reward = np.where(root <= 3, -1.3 + 0.26 * root, 9.0)
+  fit = frontier.fit_sqrt_kl(kl, reward, 0.0, 3.0)
+  assert fit.slope == pytest.approx(0.26)
+  assert fit.intercept == pytest.approx(-1.3)
+  assert fit.r2 == pytest.approx(1)
+  assert fit.num_points == 13
+  assert frontier.fit_sqrt_kl(kl, reward, 0.0, 5.0).r2 < 0.9
+
+
+def test_the_slope_interval_covers_the_truth():
+  rng = np.random.default_rng(0)
+  root = np.linspace(0, 3, 12)
+  hits = 0
+  for _ in range(200):
+    reward = 0.5 * root + rng.normal(0, 0.2, 12)
+    low, _, high = frontier.fit_sqrt_kl(root**2, reward, 0.0, 3.0).interval
+    hits += low <= 0.5 <= high
+  assert 0.9 <= hits / 200 <= 0.99
+
+
+def test_a_slightly_negative_divergence_counts_as_none():
+  fit = frontier.fit_sqrt_kl(
+    np.array([-1e-4, 1.0, 4.0]), np.array([0.0, 1.0, 2.0]), 0.0, 3.0
+  )
+  assert fit.slope == pytest.approx(1)
+
+
+def test_forms_of_overoptimisation():
+  root = np.linspace(0, 6, 25)
+  with np.errstate(divide='ignore', invalid='ignore'):
+    gain = np.where(root > 0, root * (1.1 - 0.5 * np.log(root)), 0)
+  rl = frontier.fit_rl_form(root**2, gain)
+  assert (rl.alpha, rl.beta) == pytest.approx((1.1, 0.5))
+  assert rl.peak == pytest.approx(math.exp(1.1 / 0.5 - 1))
+  best = frontier.fit_best_of_n_form(root**2, root * (0.9 - 0.1 * root))
+  assert (best.alpha, best.beta, best.peak) == pytest.approx((0.9, 0.1, 4.5))
+  assert best.r2 == pytest.approx(1)
+  rising = frontier.fit_best_of_n_form(root**2, root * (0.9 + 0.1 * root))
+  assert rising.peak == math.inf
+
+
+def test_best_of_n_divergence():
+  values = [frontier.best_of_n_kl(n) for n in (1, 4, 16, 64)]
+  assert values == pytest.approx([0, 0.636, 1.835, 3.175], abs=1e-3)
+  with pytest.raises(ValueError, match='n=0'):
+    frontier.best_of_n_kl(0)
+
+
+def _band(values, reach=0.05):
+  values = np.asarray(values, float)
+  return np.stack([values - reach, values, values + reach], axis=1)
+
+
+def test_parting_ignores_offsets_and_needs_to_last():
+  train = _band([-1.3, -1.0, -0.6, -0.3, 0.0])
+  assert frontier.parting_point(train, train + 7) is None
+  bent = _band([2.0, 2.3, 2.45, 2.5, 2.5])
+  assert frontier.parting_point(train, bent) == 2
+  recovers = _band([2.0, 2.3, 2.45, 2.5, 3.3])
+  assert frontier.parting_point(train, recovers) is None
+
+
+@pytest.mark.parametrize(
+  ('call', 'words'),
+  [
+    (
+      lambda: frontier.fit_sqrt_kl(np.ones(4), np.ones(4), 0.0, 3.0),
+      'three at different',
+    ),
+    (lambda: frontier.fit_rl_form(np.ones(3), np.ones(3)), 'two different'),
+  ],
+)
+def test_errors_name_the_values(call, words):
+  with pytest.raises(ValueError, match=words):
+    call()
+
+
+def test_unequal_columns_are_refused():
+  with pytest.raises((ValueError, TypeError)):
+    frontier.fit_sqrt_kl(np.ones(4), np.ones(3), 0.0, 3.0)
+  with pytest.raises((ValueError, TypeError)):
+    frontier.parting_point(np.ones((2, 3)), np.ones((3, 3)))
