@@ -89,7 +89,7 @@ setuptools.setup(
   package_data={
     'hh_jax': ['py.typed'],
     'hh_jax.report': ['templates/*'],
-    'hh_jax.data': ['tfds/checksums.tsv', 'tfds/dummy_data/**/*'],
+    'hh_jax.data': ['hh_rlhf/checksums.tsv', 'hh_rlhf/dummy_data/**/*'],
   },
   install_requires=CORE,
   extras_require=EXTRAS,

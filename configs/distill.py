@@ -23,7 +23,7 @@ def build(choice: presets.Choice) -> DistillConfig:
       row_length,
       choice.pick(32, 32, 4),  # sequences [§A.1]
       max_path=128 if choice.is_nano else 0,
-      num_examples=choice.pick(8000, 3000, 40) if choice.world == 'lab' else 0,
+      num_examples=choice.pick(2500, 1000, 40) if choice.world == 'lab' else 0,
     ),
     optimizer=presets.rate(choice, 0.05, 0.5, 'linear'),  # [§A.1]
     loop=presets.loop(choice),

@@ -28,7 +28,7 @@ def build(choice: presets.Choice) -> PretrainConfig:
       batch_size,
       # Documents of the lab, of about 240 tokens each; on text files 0
       # reads all of them.
-      num_examples=choice.pick(60_000, 22_000, 60)
+      num_examples=choice.pick(24_000, 8000, 60)
       if choice.world == 'lab'
       else 0,
     ),

@@ -19,8 +19,13 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import jax
-from jax.sharding import AbstractMesh, AxisType, Mesh
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import (
+  AbstractMesh,
+  AxisType,
+  Mesh,
+  NamedSharding,
+  PartitionSpec,
+)
 
 TreeT = TypeVar('TreeT')
 Axes = tuple[str | None, ...]

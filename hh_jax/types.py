@@ -9,13 +9,21 @@ Axis letters, used in shape comments and annotations only:
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import flax.struct
 import jax
+import numpy as np
 
 Metrics = dict[str, jax.Array]
 Params = dict[str, Any]
+
+# Batches are made on the host and read on the device; to a type checker both
+# are device arrays, because every reader is.
+AnyArray = jax.Array
+if not typing.TYPE_CHECKING:
+  AnyArray = jax.Array | np.ndarray
 
 
 @flax.struct.dataclass
@@ -28,16 +36,16 @@ class Packed:
   `leave = INT32_MAX`, so that pads see only pads.
   """
 
-  tokens: jax.Array  # [B, T] int32
-  positions: jax.Array  # [B, T] int32, depth in the token's own path
-  parent: jax.Array  # [B, T] int32, column of the token before it, -1 at roots
-  enter: jax.Array  # [B, T] int32, pre-order interval of the token's segment
-  leave: jax.Array  # [B, T] int32, exclusive end of that interval
-  example_id: jax.Array  # [B, T] int32, global id, -1 on padding
-  loss_mask: jax.Array  # [B, T] bool, the token is a training target
-  score_index: jax.Array  # [P, C] int32, row * T + column, -1 where absent
-  pair_weight: jax.Array  # [P] float32, loss weight of the item
-  pair_mask: jax.Array  # [P] bool, the item is real
+  tokens: AnyArray  # [B, T] int32
+  positions: AnyArray  # [B, T] int32, depth in the token's own path
+  parent: AnyArray  # [B, T] int32, column of the token before it, -1 at roots
+  enter: AnyArray  # [B, T] int32, pre-order interval of the token's segment
+  leave: AnyArray  # [B, T] int32, exclusive end of that interval
+  example_id: AnyArray  # [B, T] int32, global id, -1 on padding
+  loss_mask: AnyArray  # [B, T] bool, the token is a training target
+  score_index: AnyArray  # [P, C] int32, row * T + column, -1 where absent
+  pair_weight: AnyArray  # [P] float32, loss weight of the item
+  pair_mask: AnyArray  # [P] bool, the item is real
 
 
 @flax.struct.dataclass

@@ -310,7 +310,7 @@ def split(
   test_fraction: float,
   span_start: float = 0.0,
   span_end: float = 1.0,
-) -> tuple[tuple[Comparison, ...], tuple[Comparison, ...]]:
+) -> tuple[list[Comparison], list[Comparison]]:
   """Splits by first human turn into (training span, test), order kept."""
   train, test = [], []
   for comparison in comparisons:
@@ -324,4 +324,4 @@ def split(
       span_end=span_end,
     ):
       train.append(comparison)
-  return tuple(train), tuple(test)
+  return train, test

@@ -6,8 +6,6 @@
 2. A mixture caps the characters of each file, by number or by share of a
    total. Documents are taken in a seeded order; the last one is cut if it is
    plain text, and left out if it is a dialogue. What is left out is counted.
-
-Ranked answers, which are read by `ranked`, are handed on from here.
 """
 
 from __future__ import annotations
@@ -22,11 +20,6 @@ import numpy as np
 from hh_jax.data import dialogue as dialogue_lib
 from hh_jax.data import jsonl, order
 from hh_jax.data import tokenizer as tokenizer_lib
-from hh_jax.data.ranked import Answer as Answer
-from hh_jax.data.ranked import RankedPost as RankedPost
-from hh_jax.data.ranked import best_answers as best_answers
-from hh_jax.data.ranked import ranked_pairs as ranked_pairs
-from hh_jax.data.ranked import read_ranked_posts as read_ranked_posts
 
 _OPENINGS = tuple(
   dialogue_lib.MARKERS[role].lstrip('\n')
@@ -146,12 +139,13 @@ def _take(
     rows = [rows[index] for index in shuffled]
   for text in rows:
     document = to_document(text, source)
-    if len(text) > room and document.dialogue is None:
-      document = dataclasses.replace(document, text=text[:room])
-    room -= len(text)
-    if room < 0 and document.dialogue is not None or not document.text:
+    is_cut = len(text) > room
+    if room <= 0 or (is_cut and document.dialogue is not None):
       break
+    if is_cut:
+      document = dataclasses.replace(document, text=text[:room])
     taken.append(document)
+    room -= len(text)
   characters = sum(len(document.text) for document in taken)
   return taken, FileCounts(
     documents=len(taken),

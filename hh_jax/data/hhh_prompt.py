@@ -8,8 +8,7 @@ vocabulary of 4,096.
 
 from __future__ import annotations
 
-from hh_jax.data.dialogue import Dialogue
-from hh_jax.data.dialogue import Turn
+from hh_jax.data.dialogue import Dialogue, Turn
 
 
 def _conversation(*texts: str) -> Dialogue:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+import typing
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from hh_jax import types
@@ -37,6 +39,11 @@ class PackedBatch:
   placements: tuple[tuple[Placement, ...], ...]  # [tree][segment], first copy
   items: np.ndarray  # [P] int32, tree of each item, -1 where masked
   counts: dict[str, int]
+
+
+def as_packed(**arrays: np.ndarray) -> types.Packed:
+  """A batch whose arrays are still on the host."""
+  return types.Packed(**typing.cast(dict[str, jax.Array], arrays))
 
 
 def row_bucket(num_rows: int) -> int:
@@ -272,7 +279,7 @@ def pack(
   used_rows = max(rows, default=0) + 1
   batch_rows = _num_batch_rows(used_rows, row_buckets)
   arrays = _fill(columns, (batch_rows, row_length), pad)
-  packed = types.Packed(
+  packed = as_packed(
     **arrays,
     score_index=score_index,
     pair_weight=weight,

@@ -172,13 +172,6 @@ def rank(posts: Iterable[RankedPost], max_pairs: int = 0) -> RankedPairs:
   )
 
 
-def ranked_pairs(
-  posts: Iterable[RankedPost], max_pairs: int = 0
-) -> list[comparisons_lib.Comparison]:
-  """The pairs of `rank`, without the counts."""
-  return list(rank(posts, max_pairs).pairs)
-
-
 def best_answers(
   posts: Iterable[RankedPost],
 ) -> list[dialogue_lib.Dialogue]:

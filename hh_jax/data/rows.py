@@ -71,7 +71,7 @@ class LMRows:
       example_id[row, :used] = index
     is_inner = positions > 0
     columns = np.arange(self.row_length, dtype=np.int32)
-    return types.Packed(
+    return packing.as_packed(
       tokens=tokens,
       positions=positions,
       parent=np.where(is_inner, columns[None] - 1, -1).astype(np.int32),

@@ -152,7 +152,8 @@ class Tokenizer:
 
   @functools.cached_property
   def _special_ids(self) -> tuple[int, ...]:
-    return tuple(self.bpe.token_to_id(name) for name in SPECIAL_TOKENS)
+    vocab = self.bpe.get_vocab(with_added_tokens=True)
+    return tuple(vocab[name] for name in SPECIAL_TOKENS)
 
   @functools.cached_property
   def vocab_size(self) -> int:

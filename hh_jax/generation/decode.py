@@ -29,14 +29,11 @@ from hh_jax.config import SamplingConfig
 from hh_jax.data.tokenizer import PAD_ID
 from hh_jax.generation import plan as plan_lib
 from hh_jax.generation import state as state_lib
-from hh_jax.models import heads
-from hh_jax.models import ladder
+from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
 from hh_jax.ops import linear
 from hh_jax.ops import sampling as sampling_ops
-from hh_jax.types import DecodeState
-from hh_jax.types import KVCache
-from hh_jax.types import Params
+from hh_jax.types import DecodeState, KVCache, Params
 
 CHUNK_STEPS = 16  # tokens between two looks for finished slots
 

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hh_jax.config import ModelConfig
-from hh_jax.config import SamplingConfig
+from hh_jax.config import ModelConfig, SamplingConfig
 from hh_jax.data.tokenizer import PAD_ID
 
 PROMPT_MULTIPLE = 32  # prompts are padded to a multiple of this many tokens
@@ -75,6 +74,7 @@ class Plan:
 
 
 def round_up(number: int, multiple: int = PROMPT_MULTIPLE) -> int:
+  """The smallest multiple that is not below a number."""
   return -(-number // multiple) * multiple
 
 
@@ -88,7 +88,8 @@ def make_plan(
   size = max(1, num_slots // (NUM_GROUPS * num_samples))
   order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
   groups = tuple(tuple(order[i : i + size]) for i in range(0, len(order), size))
-  capacity = round_up(max(lengths)) + sampling.max_new_tokens
+  longest = sampling.max_prompt or max(lengths)
+  capacity = round_up(longest) + sampling.max_new_tokens
   return Plan(num_samples, num_slots, capacity, size, groups)
 
 

@@ -15,10 +15,8 @@ from jaxtyping import Array, Float, Int
 
 from hh_jax import sharding
 from hh_jax.config import ModelConfig
-from hh_jax.data.tokenizer import EOT_ID
-from hh_jax.data.tokenizer import PAD_ID
-from hh_jax.types import DecodeState
-from hh_jax.types import KVCache
+from hh_jax.data.tokenizer import EOT_ID, PAD_ID
+from hh_jax.types import DecodeState, KVCache
 
 StopIds = tuple[tuple[int, ...], ...]
 

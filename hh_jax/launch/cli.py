@@ -15,6 +15,7 @@ import importlib.util
 import os
 import pathlib
 import re
+import shlex
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from hh_jax import config as config_lib
+from hh_jax.training import console
 
 ConfigT = TypeVar('ConfigT')
 
@@ -73,6 +75,7 @@ def run(
     _fail(error)
   # Libraries that define absl flags of their own read the defaults.
   flags.FLAGS([program])
+  console.show_log()
   try:
     line = main(config, workdir)
   except (ValueError, FileNotFoundError) as error:
@@ -240,3 +243,10 @@ def _fail(error: Exception, hint: str = '') -> NoReturn:
     raise error
   print(f'error: {" ".join(str(error).split())}{hint}', file=sys.stderr)
   sys.exit(EXIT_USAGE)
+
+
+def command_line(program: str | None = None) -> str:
+  """Returns the command that started this process, ready to be repeated."""
+  main_spec = sys.modules['__main__'].__spec__
+  start = ['-m', main_spec.name] if main_spec else [program or sys.argv[0]]
+  return shlex.join(['python', *start, *sys.argv[1:]])

@@ -16,8 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from hh_jax.config import ModelConfig
-from hh_jax.ops import arrays
-from hh_jax.ops import linear
+from hh_jax.ops import arrays, linear
 from hh_jax.types import Params
 
 

@@ -14,14 +14,9 @@ import numpy as np
 
 from hh_jax import sharding
 from hh_jax.config import ModelConfig
-from hh_jax.models.sizes import LADDER
-from hh_jax.models.sizes import model_config
-from hh_jax.models.sizes import NANO
+from hh_jax.models.sizes import LADDER, NANO, model_config
 from hh_jax.models.transformer import Transformer
-from hh_jax.types import KVCache
-from hh_jax.types import LMOutput
-from hh_jax.types import Packed
-from hh_jax.types import Params
+from hh_jax.types import KVCache, LMOutput, Packed, Params
 
 __all__ = [
   'LADDER',
@@ -39,6 +34,7 @@ _PAD_LEAVE = np.iinfo(np.int32).max
 
 
 def build(config: ModelConfig) -> Transformer:
+  """The network of a configuration, without parameters."""
   return Transformer(config)
 
 

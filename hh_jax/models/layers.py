@@ -6,8 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from hh_jax.ops import linear
-from hh_jax.ops import norms
+from hh_jax.ops import linear, norms
 
 
 class Dense(nn.Module):

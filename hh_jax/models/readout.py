@@ -7,16 +7,13 @@ row. Logits exist for a chunk of positions at a time (`ops.logprobs`).
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from hh_jax.models import heads
 from hh_jax.models.transformer import Transformer
-from hh_jax.ops import arrays
-from hh_jax.ops import logprobs
-from hh_jax.types import Packed
-from hh_jax.types import Params
+from hh_jax.ops import arrays, logprobs
+from hh_jax.types import Packed, Params
 
 
 def parents_of(

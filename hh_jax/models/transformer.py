@@ -26,10 +26,8 @@ import jax.numpy as jnp
 from hh_jax import sharding
 from hh_jax.config import ModelConfig
 from hh_jax.models import layers
-from hh_jax.ops import attention
-from hh_jax.ops import rotary
-from hh_jax.types import KVCache
-from hh_jax.types import LMOutput
+from hh_jax.ops import attention, rotary
+from hh_jax.types import KVCache, LMOutput
 
 _ACTIVATIONS = {
   'gelu': lambda x: jax.nn.gelu(x, approximate=False),
@@ -239,7 +237,12 @@ class Transformer(nn.Module):
 
   def _blocks(self) -> nn.Module:
     cfg = self.config
-    block = nn.remat(Block, prevent_cse=False) if cfg.remat else Block
+    unroll = min(cfg.scan_unroll, cfg.num_layers)
+    block: type[nn.Module] = Block
+    if cfg.remat:
+      # A loop keeps XLA from merging the recomputation with the first pass;
+      # unrolled layers need a barrier for that.
+      block = nn.remat(Block, prevent_cse=unroll > 1)
     stack = nn.scan(
       block,
       variable_axes={'params': 0},

@@ -13,6 +13,7 @@ is the sampler's nucleus, `compute_dtype` the operand type of the product, and
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from hh_jax.ops import linear, sampling
+
+Result = TypeVar('Result', jax.Array, tuple[jax.Array, jax.Array])
 
 
 def token_log_probs(
@@ -165,10 +168,10 @@ def _log_mass(logits: jax.Array) -> jax.Array:
 
 
 def _map_chunks(
-  reduce: Callable[..., jax.Array | tuple[jax.Array, ...]],
+  reduce: Callable[..., Result],
   chunk: int,
   *rows: jax.Array,
-) -> jax.Array | tuple[jax.Array, ...]:
+) -> Result:
   """Applies `reduce` to chunks of the rows and joins what it returns.
 
   The last chunk is filled up with zero rows, whose results are cut off.

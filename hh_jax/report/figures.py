@@ -17,7 +17,7 @@ from hh_jax.report.style import Picture
 
 _MAX_POINTS = 400  # of a learning curve; more only makes the page heavy
 # Metrics worth a panel, by the last part of their name, best first.
-_CURVES = ('loss', 'accuracy', 'score', 'reward', 'kl', 'policy_loss')
+_CURVES = ('loss', 'accuracy', 'score', 'kl', 'kl_k1', 'policy_loss')
 # Group, place on the horizontal axis, value, number of comparisons.
 _Point = tuple[str, float, run_lib.Band, table.Value]
 _SIDES = ('helpful', 'harmless', 'all')
@@ -26,7 +26,9 @@ _SIDES = ('helpful', 'harmless', 'all')
 def learning_curves(run: run_lib.Run) -> list[Picture]:
   """Up to two metrics of every stage against its steps."""
   pictures = []
-  for stage, lines in run.curves.items():
+  order = list(run.mapping('stages'))
+  stages = sorted(run.curves, key=lambda s: (*order, s).index(s))
+  for stage, lines in ((stage, run.curves[stage]) for stage in stages):
     found = {
       ending: name
       for line in lines
@@ -60,7 +62,7 @@ def pm_accuracy(run: run_lib.Run) -> Picture | None:
   def draw(axes: Axes) -> None:
     axes.axvline(0.5, color=style.FAINT, linewidth=1, linestyle=':')
     for i, side in enumerate(sides):
-      name = 'preference model' if i == 0 else None
+      name = 'PM' if i == 0 else None
       style.draw_interval(axes, 0, name, i, measured[side])
     for values, mark, colour, name in (
       (bayes, '|', style.INK, 'Bayes rate'),
@@ -72,7 +74,7 @@ def pm_accuracy(run: run_lib.Run) -> Picture | None:
           *zip(*known),
           mark,
           color=colour,
-          markersize=20 if mark == '|' else 7,
+          markersize=13 if mark == '|' else 7,
           markeredgewidth=2,
           label=name,
         )
@@ -94,6 +96,7 @@ def pm_accuracy(run: run_lib.Run) -> Picture | None:
     draw,
     rows,
     'held-out accuracy (0.5 is chance)',
+    has_names=True,
   )
 
 
@@ -128,29 +131,30 @@ def pm_accuracy_by_turn(run: run_lib.Run) -> Picture | None:
   )
 
 
-def calibration(run: run_lib.Run) -> Picture | None:
-  """Accuracy against score gap, beside the logistic line."""
-  points = [
-    (name, gap, accuracy, count)
-    for name, curve in run.mapping('calibration').items()
-    for gap, accuracy, count in _curve_points(run_lib.as_mapping(curve))
-  ]
-  if not points:
-    return None
+def calibration(run: run_lib.Run) -> list[Picture]:
+  """Accuracy against score gap, beside the logistic line, for every PM."""
+  pictures = []
+  for name, curve in run.mapping('calibration').items():
+    points = _curve_points(name, run_lib.as_mapping(curve))
+    if points:
+      pictures.append(_calibration(name, points))
+  return pictures
 
+
+def _calibration(name: str, points: Sequence[_Point]) -> Picture:
   def draw(axes: Axes) -> None:
-    grid = np.linspace(0, 1.05 * max(gap for _, gap, _, _ in points), 100)
+    grid = np.linspace(0, 1.05 * max(point[1] for point in points), 100)
     ideal = 1 / (1 + np.exp(-grid))
     axes.plot(grid, ideal, ':', color=style.INK, label='1 / (1 + exp(−Δ))')
     _draw_groups(axes, points)
 
   rows: list[run_lib.Row] = [
-    {'model': name, 'gap': gap, 'accuracy': accuracy, 'count': count}
-    for name, gap, accuracy, count in points
+    {'gap': gap, 'accuracy': accuracy, 'count': count}
+    for _, gap, accuracy, count in points
   ]
   return Picture(
-    'calibration',
-    'Calibration',
+    f'calibration_{name}',
+    f'Calibration: {run_lib.label(name)}',
     _in_words('Accuracy by score gap', rows),
     draw,
     rows,
@@ -166,9 +170,7 @@ def _draw_groups(axes: Axes, points: Sequence[_Point]) -> None:
     style.draw_series(axes, i, run_lib.label(group), xs, values)
 
 
-def _curve_points(
-  curve: run_lib.Row,
-) -> list[tuple[float, run_lib.Band, table.Value]]:
+def _curve_points(name: str, curve: run_lib.Row) -> list[_Point]:
   gaps, accuracies = curve.get('gap'), curve.get('accuracy')
   if not isinstance(gaps, Sequence) or not isinstance(accuracies, Sequence):
     return []
@@ -176,7 +178,7 @@ def _curve_points(
   if not isinstance(counts, Sequence):
     counts = [None] * len(gaps)
   return [
-    (gap, accuracy, count)
+    (name, gap, accuracy, count)
     for x, y, count in zip(gaps, accuracies, counts)
     if (gap := run_lib.number(x)) is not None
     and (accuracy := run_lib.band(y)) is not None
@@ -203,16 +205,18 @@ def _learning_curve(
     stride = -(-len(smooth) // _MAX_POINTS)
     axes.plot(centre[::stride], smooth[::stride], color=style.SERIES[0])
 
+  ending = metric.rpartition('/')[2]
   first, last = table.format_number(smooth[0]), table.format_number(smooth[-1])
   return Picture(
     f'curve_{stage}_{metric}'.replace('/', '_'),
-    f'{stage}: {metric}',
+    f'{stage}: {run_lib.label(ending)}',
     f'{metric} of stage {stage} goes from {first} to {last} in '
     f'{table.format_number(int(steps[-1]))} steps.',
     draw,
     [{'step': x, metric: y} for x, y in points],
     f'step (thick: mean of {window})' if window > 1 else 'step',
-    metric.rpartition('/')[2],
+    run_lib.label(ending),
+    size=style.SMALL,
   )
 
 

@@ -50,9 +50,10 @@ def find(
 def percent(value: run_lib.Band) -> str:
   """An interval of shares, in per cent."""
   low, mid, high = (100 * x for x in value)
+  # A no-break space: the sign stays with its number.
   if not run_lib.has_width(value):
-    return f'{mid:.1f} %'
-  return f'{mid:.1f} % [{low:.1f}, {high:.1f}]'
+    return f'{mid:.1f}\N{NO-BREAK SPACE}%'
+  return f'{mid:.1f}\N{NO-BREAK SPACE}% [{low:.1f}, {high:.1f}]'
 
 
 def _accuracy(run: run_lib.Run) -> list[Finding]:
@@ -92,9 +93,11 @@ def _baseline(run: run_lib.Run) -> list[Finding]:
 
 
 def _calibration(run: run_lib.Run) -> list[Finding]:
+  curves = run.mapping('calibration')
   found = []
-  for name, value in run.mapping('calibration').items():
-    curve = run_lib.as_mapping(value)
+  # Models of one side are asked about both, so only the mixture can be right.
+  for name in [n for n in ('mixture', *curves) if n in curves][:1]:
+    curve = run_lib.as_mapping(curves[name])
     ece = run_lib.band(curve.get('ece'))
     if ece is None:
       continue
@@ -195,9 +198,11 @@ def _elo(run: run_lib.Run) -> list[Finding]:
   tone = GOOD if rlhf[0] > 0 else CAUTION
   if rlhf[0] <= 0 <= rlhf[2]:
     text += '; no difference is shown'
-  if 'best_of_16' in ratings:
-    best = ratings['best_of_16']
-    text += f'. Best of 16 is at {table.format_value(best)}: '
+  for name in [n for n in ratings if n.startswith('best_of_')]:
+    best = ratings[name]
+    text += (
+      f'. {run_lib.label(name).capitalize()} is at {table.format_value(best)}: '
+    )
     if rlhf[0] > best[2]:
       text += 'RLHF is above it'
     elif rlhf[2] < best[0]:

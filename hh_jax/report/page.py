@@ -7,8 +7,8 @@
 2. Figures are inline SVG that follow the reader's theme; there is no script
    and no external resource, and every text of a model is escaped.
 3. A section whose numbers are missing is left out and named in a list.
-4. Every figure lies in `figures/` as SVG, PNG, CSV and JSON, and the main ones
-   on one sheet, `figures/overview`.
+4. Every figure lies in `figures/` as SVG, CSV and JSON, and the main ones on
+   one sheet, `figures/overview`, as PNG too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hh_jax.report import sections as sections_lib
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 _OVERVIEW = (
   'pm_accuracy',
-  'calibration',
+  'calibration_mixture',
   'frontier_pm',
   'frontier_gold',
   'elo',
@@ -48,12 +48,13 @@ def write(workdir: str | pathlib.Path) -> pathlib.Path:
   run = run_lib.read_run(pathlib.Path(workdir))
   frontier = policy_figures.read_frontier(run)
   sections = sections_lib.all_sections(run, frontier)
-  _save_figures(run.workdir / 'figures', sections)
+  pictures = [picture for section in sections for picture in section.pictures]
   text = _template().render(
     title=_title(run),
     facts=_facts(run),
     tiles=_tiles(run, frontier),
     findings=findings.find(run, frontier),
+    drawings=_save_figures(run.workdir / 'figures', pictures),
     sections=[section for section in sections if section.is_available],
     missing=[section for section in sections if not section.is_available],
   )
@@ -88,31 +89,36 @@ def _template() -> jinja2.Template:
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  environment.filters['svg'] = _inline
   environment.filters['show'] = table.format_value
   environment.filters['label'] = run_lib.label
   return environment.get_template('report.html.j2')
 
 
-def _inline(picture: style.Picture) -> markupsafe.Markup:
-  """Our own drawing is the one thing that is not escaped."""
-  return markupsafe.Markup(style.inline_svg(picture))
-
-
 def _save_figures(
-  folder: pathlib.Path, sections: Sequence[sections_lib.Section]
-) -> None:
-  pictures = {p.name: p for section in sections for p in section.pictures}
-  for name, picture in pictures.items():
-    style.save(name, [picture], folder)
-  overview = [pictures[name] for name in _OVERVIEW if name in pictures]
+  folder: pathlib.Path, pictures: Sequence[style.Picture]
+) -> dict[str, markupsafe.Markup]:
+  """Writes every figure; returns them as elements of the page, by name."""
+  folder.mkdir(parents=True, exist_ok=True)
+  elements = {}
+  for picture in pictures:
+    text = style.svg(picture.name, [picture])
+    # Our own drawing is the one thing in the page that is not escaped.
+    elements[picture.name] = markupsafe.Markup(style.inline(picture.name, text))
+    (folder / f'{picture.name}.svg').write_text(text, encoding='utf-8')
+    style.write_numbers([picture], folder / picture.name)
+  named = {picture.name: picture for picture in pictures}
+  overview = [named[name] for name in _OVERVIEW if name in named]
   if overview:
-    style.save('overview', overview, folder)
+    text = style.svg('overview', overview)
+    (folder / 'overview.svg').write_text(text, encoding='utf-8')
+    style.write_png(overview, folder / 'overview.png')
+    style.write_numbers(overview, folder / 'overview')
+  return elements
 
 
 def _title(run: run_lib.Run) -> str:
-  parts = [str(run.values[k]) for k in ('world', 'size') if run.values.get(k)]
-  return ' '.join(parts) or run.workdir.name
+  parts = [f'{k} {run.values[k]}' for k in ('world', 'size') if k in run.values]
+  return ', '.join(parts).capitalize() or run.workdir.name
 
 
 def _facts(run: run_lib.Run) -> list[tuple[str, str]]:
@@ -120,10 +126,8 @@ def _facts(run: run_lib.Run) -> list[tuple[str, str]]:
   values = run.values
   found = [
     ('command', values.get('command')),
-    ('world', values.get('world')),
-    ('size', values.get('size')),
     ('commit', values.get('commit')),
-    ('hardware', values.get('hardware')),
+    ('hardware', _hardware(values.get('hardware'))),
     ('wall clock', _duration(run_lib.number(values.get('seconds')))),
     ('seeds', values.get('seeds')),
     ('lab version', values.get('lab_version')),
@@ -134,6 +138,19 @@ def _facts(run: run_lib.Run) -> list[tuple[str, str]]:
     for name, value in found
     if value not in (None, '', [], {})
   ]
+
+
+def _hardware(value: table.Value) -> table.Value:
+  if not isinstance(value, Mapping):
+    return value
+  found = run_lib.as_mapping(value.get('devices'))
+  parts = [
+    str(value.get('cpu', '')),
+    f'{value["cores"]} cores' if 'cores' in value else '',
+    f'{value["memory_gib"]} GiB' if 'memory_gib' in value else '',
+    *(f'{count} x {kind}' for kind, count in found.items() if kind != 'cpu'),
+  ]
+  return ', '.join(part for part in parts if part)
 
 
 def _main_versions(versions: Mapping[str, table.Value]) -> str:

@@ -73,7 +73,7 @@ def pm_frontier(frontier: Frontier | None) -> Picture | None:
     axes.axvline(place, color=style.FAINT, linewidth=1.2, linestyle='--')
     axes.annotate(
       'the two part',
-      (place, 0.02),
+      (place, 0.93),
       xycoords=('data', 'axes fraction'),
       xytext=(-4, 0),
       textcoords='offset points',
@@ -123,7 +123,13 @@ def elo(run: run_lib.Run) -> Picture | None:
     for side, policy, value in points
   ]
   return Picture(
-    'elo', 'Elo', f'Elo against π0. {words}.', draw, rows, 'Elo above π0'
+    'elo',
+    'Elo',
+    f'Elo against π0. {words}.',
+    draw,
+    rows,
+    'Elo above π0',
+    has_names=True,
   )
 
 
@@ -133,8 +139,12 @@ def tension(run: run_lib.Run) -> Picture | None:
   if not points:
     return None
 
+  places = [x[1] for _, x, _ in points]
+  middle = (min(places) + max(places)) / 2
+
   def draw(axes: Axes) -> None:
     for i, (policy, x, y) in enumerate(points):
+      is_right = x[1] > middle
       axes.errorbar(
         x[1],
         y[1],
@@ -143,9 +153,15 @@ def tension(run: run_lib.Run) -> Picture | None:
         fmt=style.MARKERS[i % len(style.MARKERS)],
         color=style.SERIES[i % len(style.SERIES)],
         markersize=7,
-        label=run_lib.label(policy),
       )
-    axes.margins(0.15)
+      axes.annotate(
+        run_lib.label(policy),
+        (x[1], y[1]),
+        xytext=(-7 if is_right else 7, 7),
+        textcoords='offset points',
+        ha='right' if is_right else 'left',
+      )
+    axes.margins(0.18)
 
   words = '; '.join(
     f'{run_lib.label(policy)}: helpfulness {table.format_value(x)}, '
@@ -167,22 +183,52 @@ def tension(run: run_lib.Run) -> Picture | None:
   )
 
 
+def pm_score_rows(run: run_lib.Run) -> list[run_lib.Row]:
+  """Scores of the policies by each PM, one row a PM and policy.
+
+  They are kept as `{PM: {policy: {side: score}}}`, or `{side: {policy:
+  score}}` where there is one PM.
+  """
+  scores = run.mapping('pm_score')
+  if set(scores) <= {'helpful', 'harmless'}:
+    policies = dict.fromkeys(
+      p for values in scores.values() for p in run_lib.as_mapping(values)
+    )
+    scores = {
+      '': {
+        p: {side: run_lib.as_mapping(v).get(p) for side, v in scores.items()}
+        for p in policies
+      }
+    }
+  return [
+    {'model': model or None, 'policy': policy, **run_lib.as_mapping(values)}
+    for model, table_of in scores.items()
+    for policy, values in run_lib.as_mapping(table_of).items()
+  ]
+
+
 def _helpful_and_harmless(
   run: run_lib.Run,
 ) -> tuple[str, list[tuple[str, run_lib.Band, run_lib.Band]]]:
   """Scores of policies known on both sides; the truth's before a model's."""
-  for key, sides, unit in (
-    ('gold', ('helpfulness', 'harmlessness'), 'gold judge'),
-    ('pm_score', ('helpful', 'harmless'), 'preference model'),
-  ):
-    helpful, harmless = (
-      run_lib.bands(run_lib.as_mapping(run.mapping(key).get(side)))
-      for side in sides
-    )
-    points = [(p, helpful[p], harmless[p]) for p in helpful if p in harmless]
-    if points:
-      return unit, points
-  return '', []
+  gold = run.mapping('gold')
+  helpful, harmless = (
+    run_lib.bands(run_lib.as_mapping(gold.get(side)))
+    for side in ('helpfulness', 'harmlessness')
+  )
+  points = [(p, helpful[p], harmless[p]) for p in helpful if p in harmless]
+  if points:
+    return 'gold judge', points
+  rows = pm_score_rows(run)
+  judges = [row['model'] for row in rows]
+  # A PM that the policy was not trained against is the better judge.
+  judge = 'held_out' if 'held_out' in judges else (judges or [None])[0]
+  for row in rows:
+    x, y = run_lib.band(row.get('helpful')), run_lib.band(row.get('harmless'))
+    if row['model'] == judge and x is not None and y is not None:
+      points.append((str(row['policy']), x, y))
+  unit = 'held-out PM' if judge == 'held_out' else 'preference model'
+  return unit, points
 
 
 def _frontier(

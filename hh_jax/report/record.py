@@ -65,7 +65,7 @@ def write_result(
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  content = {
+  content: dict[str, table.Value] = {
     'command': command,
     'commit': commit(ignore=path),
     'hardware': hardware(),
@@ -74,11 +74,29 @@ def write_result(
     'seconds': round(float(seconds), 1),
     'values': to_plain(values),
   }
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(
-    json.dumps(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
-  )
-  partial.replace(path)
+  _write_json(path, content)
+  return path
+
+
+def describe_run(workdir: str | os.PathLike[str], command: str) -> pathlib.Path:
+  """Adds to a run's `results.json` how it came about.
+
+  Args:
+    workdir: Folder of the run.
+    command: Shell command that was run.
+
+  Returns:
+    The path of `results.json`.
+  """
+  path = pathlib.Path(workdir) / 'results.json'
+  content = json.loads(path.read_text(encoding='utf-8'))
+  content |= {
+    'command': command,
+    'commit': commit(ignore=path),
+    'hardware': hardware(),
+    'versions': versions(),
+  }
+  _write_json(path, content)
   return path
 
 
@@ -157,6 +175,14 @@ def versions() -> dict[str, str]:
     except metadata.PackageNotFoundError:
       continue
   return found
+
+
+def _write_json(path: pathlib.Path, content: dict[str, table.Value]) -> None:
+  partial = path.with_name(path.name + '.partial')
+  partial.write_text(
+    json.dumps(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
+  )
+  partial.replace(path)
 
 
 def _git(root: pathlib.Path, *arguments: str) -> str | None:

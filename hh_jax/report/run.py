@@ -19,12 +19,7 @@ from hh_jax.report import table
 Band = tuple[float, float, float]  # low, mid, high
 Row = Mapping[str, table.Value]
 
-_POLICIES = {
-  'pi0': 'π0, before RLHF',
-  'best_of_16': 'best of 16',
-  'rlhf': 'RLHF',
-  'best_style': 'best possible style',
-}
+_WORDS = {'pi0': 'π0', 'rlhf': 'RLHF', 'pm': 'PM', 'pmp': 'PMP', 'kl': 'KL'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +109,8 @@ def has_width(value: Band) -> bool:
 
 def label(name: str) -> str:
   """A name from a result file in words."""
-  return _POLICIES.get(name, name.replace('_', ' '))
+  words = name.replace('/', '_/_').split('_')
+  return ' '.join(_WORDS.get(word, word) for word in words)
 
 
 def _read_object(path: pathlib.Path) -> Row:

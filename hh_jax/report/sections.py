@@ -6,56 +6,19 @@ the page then lists it as not available.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from hh_jax.report import figures, policy_figures, table
+from hh_jax.report import figures, layout, policy_figures, table
 from hh_jax.report import run as run_lib
-from hh_jax.report.style import Picture
 from hh_jax.stats import elo as elo_lib
 
 _NUM_SAMPLES = 10
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-  """Text of a table cell; `below` marks what is worse than chance."""
-
-  text: str
-  is_number: bool = False
-  mark: str = ''
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-  """A captioned table."""
-
-  caption: str
-  header: Sequence[str]
-  rows: Sequence[Sequence[Cell]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-  """A titled part of the page."""
-
-  key: str
-  title: str
-  lead: str  # how to read it
-  pictures: Sequence[Picture] = ()
-  tables: Sequence[Table] = ()
-  samples: Sequence[run_lib.Row] = ()
-  needs: str = ''  # what would have to be there
-
-  @property
-  def is_available(self) -> bool:
-    return bool(self.pictures or self.tables or self.samples)
-
-
 def all_sections(
   run: run_lib.Run, frontier: policy_figures.Frontier | None
-) -> list[Section]:
+) -> list[layout.Section]:
   """Every section, in the order of the page."""
   return [
     _training(run),
@@ -71,58 +34,25 @@ def all_sections(
   ]
 
 
-def make_table(
-  caption: str,
-  rows: Sequence[run_lib.Row],
-  columns: Sequence[str] | None = None,
-  *,
-  has_chance: bool = False,
-) -> list[Table]:
-  """Lays rows out; no rows make no table.
-
-  Args:
-    caption: What the table shows.
-    rows: One mapping of column to value a row.
-    columns: Order of the columns; by default as they first appear. Columns
-      that hold nothing at all are left out.
-    has_chance: Whether intervals are accuracies, so that those below 0.5 are
-      marked.
-
-  Returns:
-    One table or none.
-  """
-  if columns is None:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-  used = [c for c in columns if any(row.get(c) is not None for row in rows)]
-  if not rows or not used:
-    return []
-  cells = [[_cell(row.get(c), has_chance) for c in used] for row in rows]
-  return [Table(caption, [run_lib.label(c) for c in used], cells)]
-
-
-def _cell(value: table.Value, has_chance: bool) -> Cell:
-  found = run_lib.band(value)
-  mark = 'below' if has_chance and found and found[2] < 0.5 else ''
-  text = run_lib.label(value) if isinstance(value, str) else value
-  return Cell(table.format_value(text), found is not None, mark)
-
-
-def _present(*pictures: Picture | None) -> list[Picture]:
-  return [picture for picture in pictures if picture is not None]
-
-
-def _by_name(values: run_lib.Row, name: str) -> list[run_lib.Row]:
-  """One row an entry; plain values get a column `value`."""
-  return [
-    {name: key, **(row if isinstance(row, Mapping) else {'value': row})}
-    for key, row in values.items()
+def _training(run: run_lib.Run) -> layout.Section:
+  stages = layout.by_name(run.mapping('stages'), 'stage')
+  stages = [
+    {**row, 'learning_rate': f'{row["learning_rate"]} × pretraining'}
+    if row.get('is_multiple') and row.get('learning_rate') is not None
+    else row
+    for row in stages
   ]
-
-
-def _training(run: run_lib.Run) -> Section:
-  stages = _by_name(run.mapping('stages'), 'stage')
-  columns = ['stage', 'init', 'data', 'examples', 'tokens', 'steps']
+  columns = [
+    'stage',
+    'init',
+    'data',
+    'examples',
+    'tokens',
+    'loss_terms',
+    'steps',
+  ]
   columns += ['learning_rate', 'seconds', 'result']
+  effect = layout.by_name(run.mapping('prompt_effect'), 'side')
   card = run.mapping('data_card')
   counts = [
     {'comparisons': key, 'count': card.get(key)}
@@ -137,21 +67,22 @@ def _training(run: run_lib.Run) -> Section:
     ]
   elif rejected is not None:
     counts.append({'comparisons': 'rejected', 'count': rejected})
-  return Section(
+  return layout.Section(
     'training',
     'What was trained on what',
     'Each stage, where its weights came from, and what it read. Preference '
     'models see every comparison once.',
     tables=[
-      *make_table('Stages', stages, columns),
-      *make_table('Data card', counts),
+      *layout.make_table('Stages', stages, columns),
+      *layout.make_table('Data card', counts),
+      *layout.make_table('Gold score gained over the plain model', effect),
     ],
     needs='stages, data_card',
   )
 
 
-def _curves(run: run_lib.Run) -> Section:
-  return Section(
+def _curves(run: run_lib.Run) -> layout.Section:
+  return layout.Section(
     'curves',
     'Learning curves',
     'Loss and accuracy of every stage on its own batches.',
@@ -160,8 +91,8 @@ def _curves(run: run_lib.Run) -> Section:
   )
 
 
-def _accuracy(run: run_lib.Run) -> Section:
-  tranches = _by_name(run.mapping('pm_accuracy_by_tranche'), 'tranche')
+def _accuracy(run: run_lib.Run) -> layout.Section:
+  tranches = layout.by_name(run.mapping('pm_accuracy_by_tranche'), 'tranche')
   tranches = [
     {'accuracy' if key == 'value' else key: value for key, value in row.items()}
     for row in tranches
@@ -170,127 +101,148 @@ def _accuracy(run: run_lib.Run) -> Section:
     {key: row.get(key) for key in ('side', 'turn', 'count', 'accuracy')}
     for row in run.rows('pm_accuracy_by_turn')
   ]
-  return Section(
+  return layout.Section(
     'accuracy',
     'Preference model accuracy',
     'Share of held-out comparisons on which the reply scored higher is the '
     'one that was chosen. Bars are 95 % intervals over dialogues; the Bayes '
     'rate is what knowing the true utilities would give.',
-    pictures=_present(
+    pictures=layout.present(
       figures.pm_accuracy(run), figures.pm_accuracy_by_turn(run)
     ),
     tables=[
-      *make_table('Accuracy by tranche', tranches, has_chance=True),
-      *make_table('Accuracy by turn', turns, has_chance=True),
+      *layout.make_table('Accuracy by tranche', tranches, has_chance=True),
+      *layout.make_table('Accuracy by turn', turns, has_chance=True),
     ],
     needs='pm_accuracy, pm_accuracy_by_turn',
   )
 
 
-def _calibration(run: run_lib.Run) -> Section:
+def _calibration(run: run_lib.Run) -> layout.Section:
   errors = [
     {'model': name, 'expected calibration error': curve.get('ece')}
     for name, curve in run.mapping('calibration').items()
     if isinstance(curve, Mapping)
   ]
-  return Section(
+  return layout.Section(
     'calibration',
     'Calibration',
     'A score gap Δ claims to be right with probability 1 / (1 + exp(−Δ)). '
     'Above the dotted line a model is under-confident, below over-confident.',
-    pictures=_present(figures.calibration(run)),
-    tables=make_table('Distance from the line', errors),
+    pictures=figures.calibration(run),
+    tables=layout.make_table('Distance from the line', errors),
     needs='calibration',
   )
 
 
 def _frontier(
   run: run_lib.Run, frontier: policy_figures.Frontier | None
-) -> Section:
+) -> layout.Section:
+  divergence = [
+    {'estimate': 'exact' if name == 'kl' else name, 'nats a reply': value}
+    for name, value in run.mapping('kl').items()
+  ]
+  rejection: list[run_lib.Row] = [
+    {'quantity': words, 'value': run.mapping('rejection').get(key)}
+    for key, words in (
+      ('gain', 'PM score above the mean sample'),
+      ('kl_bound', 'bound on KL from π0, nats'),
+    )
+    if run.mapping('rejection').get(key) is not None
+  ]
   columns = ['step', 'samples', 'kl', 'k1', 'k3', 'train_pm', 'held_out_pm']
-  columns += ['gold_helpfulness', 'gold_harmlessness', 'response_length']
-  columns += ['eot_rate', 'entropy']
-  return Section(
+  columns += ['train_pm_helpful', 'train_pm_harmless', 'gold_helpfulness']
+  columns += ['gold_harmlessness', 'response_length', 'eot_rate', 'entropy']
+  return layout.Section(
     'frontier',
     'Reward against √KL',
     'How far the policy has moved from π0 and what that brought: under the '
     'PM it trains against, under one it has never met, and in truth. KL is '
     'summed over a reply and exact over the vocabulary; k1 and k3 are the '
     'sampled estimates.',
-    pictures=_present(
+    pictures=layout.present(
       policy_figures.pm_frontier(frontier),
       policy_figures.gold_frontier(frontier),
     ),
     tables=[
-      *make_table('Snapshots of the policy', run.rows('frontier'), columns),
-      *make_table('Divergence at the end', _by_name(run.mapping('kl'), 'of')),
+      *layout.make_table(
+        'Snapshots of the policy', run.rows('frontier'), columns
+      ),
+      *layout.make_table('Divergence at the end', divergence),
+      *layout.make_table('Best of k by PM score', rejection),
     ],
     needs='frontier',
   )
 
 
-def _elo(run: run_lib.Run) -> Section:
+def _elo(run: run_lib.Run) -> layout.Section:
   ratings: list[run_lib.Row] = [
     {
       'side': side,
       'policy': policy,
-      'Elo above π0': value,
+      'Elo above π0': [round(x) for x in value],
       'wins against π0': [float(elo_lib.win_fraction(x, 0.0)) for x in value],
     }
     for side, values in run.mapping('elo').items()
     for policy, value in run_lib.bands(run_lib.as_mapping(values)).items()
     if policy != 'pi0'
   ]
-  wins = _by_name(run.mapping('win_rates'), 'match')
-  return Section(
+  wins = layout.by_name(run.mapping('win_rates'), 'match')
+  games = [
+    {'games': run_lib.label(key), 'count': value}
+    for key, value in run.mapping('games').items()
+  ]
+  return layout.Section(
     'elo',
     'Elo',
     'Ratings that best explain every pairwise choice, with π0 at 0. 174 Elo '
     'are one unit of PM score, or 73 % wins.',
-    pictures=_present(policy_figures.elo(run)),
+    pictures=layout.present(policy_figures.elo(run)),
     tables=[
-      *make_table('Difference from π0', ratings),
-      *make_table('Win rates', wins, has_chance=True),
+      *layout.make_table('Difference from π0', ratings),
+      *layout.make_table('Win rates of the first over the second', wins),
+      *layout.make_table('Games', games),
     ],
     needs='elo',
   )
 
 
-def _tension(run: run_lib.Run) -> Section:
-  tables = make_table(
+def _tension(run: run_lib.Run) -> layout.Section:
+  tables = layout.make_table(
     'Accuracy of preference models on either side (marked: below chance)',
-    _by_name(run.mapping('cross_accuracy'), 'model'),
+    layout.by_name(run.mapping('cross_accuracy'), 'model'),
     has_chance=True,
   )
-  for key, caption in (
-    ('gold', 'Scores by the gold judge'),
-    ('pm_score', 'Scores by the preference model'),
-  ):
-    tables += make_table(caption, _by_name(run.mapping(key), 'side'))
-  return Section(
+  tables += layout.make_table(
+    'Scores by the gold judge', layout.by_name(run.mapping('gold'), 'side')
+  )
+  tables += layout.make_table(
+    'Scores by preference models', policy_figures.pm_score_rows(run)
+  )
+  return layout.Section(
     'tension',
     'Helpful against harmless',
     'A reply that refuses is harmless and no help. Preference models trained '
     'on one side fail on the other; a policy has to be good at both.',
-    pictures=_present(policy_figures.tension(run)),
+    pictures=layout.present(policy_figures.tension(run)),
     tables=tables,
     needs='gold or pm_score, cross_accuracy',
   )
 
 
-def _samples(run: run_lib.Run) -> Section:
+def _samples(run: run_lib.Run) -> layout.Section:
   rows = [row for row in run.rows('samples') if row.get('after') is not None]
-  return Section(
+  return layout.Section(
     'samples',
     'Replies before and after',
-    f'The first {_NUM_SAMPLES} held-out prompts, not chosen by hand. Text by '
-    'models; red-team prompts ask for harm.',
-    samples=rows[:_NUM_SAMPLES],
+    'Held-out prompts, not chosen by hand. All replies are by models; '
+    'red-team prompts ask for harm.',
+    samples=[layout.read_sample(row) for row in rows[:_NUM_SAMPLES]],
     needs='samples',
   )
 
 
-def _thresholds(run: run_lib.Run) -> Section:
+def _thresholds(run: run_lib.Run) -> layout.Section:
   rows = [
     {
       'target': row.get('name'),
@@ -300,35 +252,35 @@ def _thresholds(run: run_lib.Run) -> Section:
     }
     for row in run.rows('thresholds')
   ]
-  return Section(
+  return layout.Section(
     'targets',
     'Targets',
     'What the run was meant to reach, fixed beforehand.',
-    tables=make_table('Targets', rows),
+    tables=layout.make_table('Targets', rows),
     needs='thresholds',
   )
 
 
-def _reproducibility(run: run_lib.Run) -> Section:
+def _reproducibility(run: run_lib.Run) -> layout.Section:
   hashes = [
     {'stage': stage, 'state_sha256': value}
     for stage, value in run.mapping('state_sha256').items()
   ]
-  versions = _by_name(run.mapping('versions'), 'package')
+  versions = layout.by_name(run.mapping('versions'), 'package')
   config = run.workdir / 'config.json'
   fields: list[run_lib.Row] = []
   if config.is_file():
     values = json.loads(config.read_text(encoding='utf-8'))
     fields = [{'field': k, 'value': v} for k, v in _leaves(values)]
-  return Section(
+  return layout.Section(
     'reproducibility',
     'Reproducing it',
     'The hash covers every array of a stage’s final state. The same command '
     'on the same hardware gives the same hashes.',
     tables=[
-      *make_table('State of every stage', hashes),
-      *make_table('Versions', versions),
-      *make_table('Configuration', fields),
+      *layout.make_table('State of every stage', hashes, is_verbatim=True),
+      *layout.make_table('Versions', versions, is_verbatim=True),
+      *layout.make_table('Configuration', fields, is_verbatim=True),
     ],
     needs='state_sha256, versions, config.json',
   )

@@ -22,6 +22,7 @@ import matplotlib as mpl
 from matplotlib import style as mpl_style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hh_jax.report import run as run_lib
 from hh_jax.report import table
@@ -37,7 +38,8 @@ _VARIABLES = {
   PAPER: 'var(--card)',
   **{colour: f'var(--series-{i})' for i, colour in enumerate(SERIES)},
 }
-_WIDTH, _HEIGHT = 4.3, 3.1  # inches of a panel: 413 px in the page
+SMALL = (3.1, 2.4)  # inches of a panel of which three share a line
+_TICKS, _NAMES = 0.64, 1.15  # inches left of a panel for numbers, for names
 _SETTINGS: dict[str, str | float | bool | list[str]] = {
   'axes.axisbelow': True,
   'axes.edgecolor': GRID,
@@ -46,7 +48,6 @@ _SETTINGS: dict[str, str | float | bool | list[str]] = {
   'axes.labelsize': 9.5,
   'axes.spines.right': False,
   'axes.spines.top': False,
-  'figure.constrained_layout.use': True,
   'font.family': 'sans-serif',
   'font.sans-serif': ['DejaVu Sans'],
   'font.size': 9.5,
@@ -79,6 +80,8 @@ class Picture:
   rows: Sequence[Mapping[str, table.Value]]  # the numbers drawn
   x_label: str  # with its unit
   y_label: str = ''
+  has_names: bool = False  # the vertical scale is a list of names
+  size: tuple[float, float] = (4.3, 3.0)  # inches; 413 px wide in the page
 
 
 def figure_of(pictures: Sequence[Picture], columns: int = 2) -> Figure:
@@ -93,7 +96,8 @@ def figure_of(pictures: Sequence[Picture], columns: int = 2) -> Figure:
   """
   columns = min(columns, len(pictures))
   lines = -(-len(pictures) // columns)
-  figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * lines))
+  width, height = pictures[0].size
+  figure = Figure(figsize=(width * columns, height * lines))
   sheet = figure.subplots(lines, columns, squeeze=False).ravel()
   for axes in sheet[len(pictures) :]:
     axes.set_axis_off()
@@ -102,9 +106,20 @@ def figure_of(pictures: Sequence[Picture], columns: int = 2) -> Figure:
     axes.set_ylabel(picture.y_label)
     axes.tick_params(length=0)
     picture.draw(axes)
-    _legend_above(axes)
+    _legend_above(axes, picture.has_names)
     if len(pictures) > 1:
-      axes.set_title(picture.title, loc='left', pad=28, fontweight='bold')
+      axes.set_title(picture.title, loc='left', pad=26, fontweight='bold')
+  if len(pictures) > 1:
+    engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
+    figure.set_layout_engine(engine)
+  else:
+    # Equal margins: panels side by side line up, and no layout is solved for.
+    figure.subplots_adjust(
+      left=(_NAMES if pictures[0].has_names else _TICKS) / width,
+      right=1 - 0.12 / width,
+      bottom=0.46 / height,
+      top=1 - (0.3 if sheet[0].get_legend() else 0.08) / height,
+    )
   return figure
 
 
@@ -175,50 +190,60 @@ def name_lines(axes: Axes, names: Sequence[str]) -> None:
   axes.grid(axis='y', visible=False)
 
 
-def inline_svg(picture: Picture) -> str:
-  """The panel as an SVG element for the page, themed by CSS variables."""
-  text = _svg([picture], picture.name)
+def svg(name: str, pictures: Sequence[Picture]) -> str:
+  """Draws panels as an SVG document; equal panels give equal text.
+
+  Args:
+    name: Of the sheet; seeds the ids inside.
+    pictures: One panel or more.
+
+  Returns:
+    The document.
+  """
+  buffer = io.StringIO()
+  with _styled(), mpl.rc_context({'svg.hashsalt': name}):
+    figure_of(pictures).savefig(buffer, format='svg', metadata={'Date': None})
+  return buffer.getvalue()
+
+
+def inline(name: str, text: str) -> str:
+  """Makes an SVG document an element of the page, themed by CSS variables.
+
+  Args:
+    name: Unique in the page: the ids of figures must not meet.
+    text: What `svg` returned.
+
+  Returns:
+    The element.
+  """
   text = text[text.index('<svg') :]
   text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.DOTALL)
   text = re.sub(r' (width|height)="[\d.]+pt"', '', text, count=2)
   for colour, variable in _VARIABLES.items():
     text = re.sub(colour, variable, text, flags=re.IGNORECASE)
-  # Many figures share a page: their ids must not meet.
-  text = re.sub(r'\bid="', f'id="{picture.name}-', text)
-  text = re.sub(r'(href="#|url\(#)', rf'\g<1>{picture.name}-', text)
+  text = re.sub(r'\bid="', f'id="{name}-', text)
+  text = re.sub(r'(href="#|url\(#)', rf'\g<1>{name}-', text)
   # The page's own font, at the size that was laid out.
   text = re.sub(r'font: ([\d.]+px) [^;"]+', r'font-size: \1', text)
   return text.replace('<svg ', '<svg aria-hidden="true" focusable="false" ', 1)
 
 
-def save(
-  name: str, pictures: Sequence[Picture], folder: pathlib.Path
-) -> list[pathlib.Path]:
-  """Writes panels as SVG and PNG and their numbers as CSV and JSON.
-
-  Args:
-    name: File name without its ending.
-    pictures: One panel, or several on one sheet.
-    folder: Where to; it is made.
-
-  Returns:
-    The paths written.
-  """
-  folder.mkdir(parents=True, exist_ok=True)
-  stem = folder / name
-  stem.with_suffix('.svg').write_text(_svg(pictures, name), encoding='utf-8')
+def write_png(pictures: Sequence[Picture], path: pathlib.Path) -> None:
+  """Writes panels as one picture on white."""
   with _styled():
     figure_of(pictures).savefig(
-      stem.with_suffix('.png'), dpi=160, facecolor=PAPER, transparent=False
+      path, dpi=160, facecolor=PAPER, transparent=False
     )
+
+
+def write_numbers(pictures: Sequence[Picture], stem: pathlib.Path) -> None:
+  """Writes what is drawn as CSV and JSON, an interval as three columns."""
   rows = [flat({'figure': p.name, **row}) for p in pictures for row in p.rows]
   stem.with_suffix('.csv').write_text(_csv(rows), encoding='utf-8')
-  titles = {picture.name: picture.title for picture in pictures}
+  content = {'titles': {p.name: p.title for p in pictures}, 'rows': rows}
   stem.with_suffix('.json').write_text(
-    json.dumps({'titles': titles, 'rows': rows}, indent=1) + '\n',
-    encoding='utf-8',
+    json.dumps(content, indent=1, ensure_ascii=False) + '\n', encoding='utf-8'
   )
-  return [stem.with_suffix(f'.{end}') for end in ('svg', 'png', 'csv', 'json')]
 
 
 def flat(row: Mapping[str, table.Value]) -> dict[str, table.Value]:
@@ -241,24 +266,18 @@ def _styled() -> Iterator[None]:
     yield
 
 
-def _legend_above(axes: Axes) -> None:
+def _legend_above(axes: Axes, has_names: bool) -> None:
   handles, _ = axes.get_legend_handles_labels()
   if handles:
-    axes.legend(
+    legend = axes.legend(
       loc='lower left',
-      bbox_to_anchor=(0, 1.0),
+      bbox_to_anchor=(-0.34 if has_names else 0, 1.0),
       ncols=min(3, len(handles)),
       borderaxespad=0.2,
       borderpad=0.2,
       columnspacing=1.3,
     )
-
-
-def _svg(pictures: Sequence[Picture], name: str) -> str:
-  buffer = io.StringIO()
-  with _styled(), mpl.rc_context({'svg.hashsalt': name}):
-    figure_of(pictures).savefig(buffer, format='svg', metadata={'Date': None})
-  return buffer.getvalue()
+    legend.set_in_layout(False)
 
 
 def _csv(rows: Sequence[Mapping[str, table.Value]]) -> str:

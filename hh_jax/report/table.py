@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
-# What a result file can hold in one place.
-Value = (
-  str | int | float | bool | None | Sequence['Value'] | Mapping[str, 'Value']
-)
+# What a result file can hold in one place: numbers, text, lists, mappings.
+# It comes from JSON, so it is looked at before it is used.
+Value: TypeAlias = object
 
 MISSING = '–'
 
@@ -59,10 +58,10 @@ def format_value(value: Value) -> str:
     low, mid, high = (format_number(x) for x in _numbers(value))
     return f'{mid} [{low}, {high}]'
   if isinstance(value, Mapping):
-    parts = (f'{k}: {format_value(v)}' for k, v in value.items())
-  else:
-    parts = (format_value(v) for v in value)
-  return ', '.join(parts)
+    return ', '.join(f'{k}: {format_value(v)}' for k, v in value.items())
+  if isinstance(value, Sequence):
+    return ', '.join(format_value(v) for v in value)
+  return str(value)
 
 
 def markdown_table(

@@ -114,7 +114,7 @@ def _posts(
 ) -> Sequence[ranked.RankedPost]:
   if data.world == 'hh':
     return ranked.read_ranked_posts(data.data_dir)
-  return [_lab_post(post) for post in lab.ranked_posts(seed, num)]
+  return [_lab_post(post) for post in lab_posts.ranked_posts(seed, num)]
 
 
 def _lab_post(post: lab_posts.RankedPost) -> ranked.RankedPost:

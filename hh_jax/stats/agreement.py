@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jaxtyping import Float, Shaped
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from hh_jax.stats import bootstrap
 

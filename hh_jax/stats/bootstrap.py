@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jaxtyping import Float, Int, Shaped
 import numpy as np
 import scipy.sparse
+from jaxtyping import Float, Int, Shaped
 
 # Entries of one block of resampling counts: 32 MB in float64.
 _MAX_CELLS = 1 << 22

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from jaxtyping import Float, Int, Shaped
 import numpy as np
 import scipy.special
+from jaxtyping import Float, Int, Shaped
 
 from hh_jax.stats import bootstrap
 

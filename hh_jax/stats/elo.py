@@ -26,9 +26,9 @@ import dataclasses
 import math
 import warnings
 
-from jaxtyping import Float, Int, Shaped
 import numpy as np
 import scipy.sparse
+from jaxtyping import Float, Int, Shaped
 
 from hh_jax.stats import bootstrap
 

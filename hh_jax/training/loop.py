@@ -57,7 +57,8 @@ def run_loop(
     state: Before the first step; its shapes, dtypes and shardings are those a
       checkpoint is restored to.
     advance: (state, t) to the next state, which counts t + 1, and the
-      metrics of the step; t counts from 0 and names batch and keys.
+      metrics of the step, as arrays that the next step does not donate; t
+      counts from 0 and names batch and keys.
     total_steps: Where the run ends.
     fingerprint: What must be equal for a checkpoint to be continued.
     loop: Intervals and limits.
@@ -91,15 +92,17 @@ def run_loop(
       if done == start + 1:
         _check_step(state, done)
       found = on_step(state, done) if on_step else None
-      steps.put(done, {**values, **(found or {})})
+      # At once: what a hook reads off the state dies with its buffers.
+      steps.put(done, {**values, **metrics_lib.to_numbers(found or {})})
       is_stopping = _is_stopping(stop, done)
       is_due = loop.checkpoint_every and done % loop.checkpoint_every == 0
       if is_stopping or is_due or done == total_steps:
         steps.flush()
         _save(workdir, state, done, fingerprint, loop.keep_checkpoints)
       if is_stopping:
-        steps.close()
-        _exit_stopped(stage, done, total_steps)
+        break
+  if is_stopping:
+    _exit_stopped(stage, done, total_steps)
   return state
 
 

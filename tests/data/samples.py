@@ -21,6 +21,13 @@ def tokenizer() -> tokenizer_lib.Tokenizer:
   return tokenizer_lib.Tokenizer.train(TEXTS, 320)
 
 
+@functools.lru_cache
+def official(folder: pathlib.Path) -> comparisons_lib.ComparisonSet:
+  """The official harmless-base test file."""
+  path = folder / 'hh_rlhf' / 'harmless_base.test.jsonl.gz'
+  return comparisons_lib.read_comparisons(path)
+
+
 def dialogue(*texts: str) -> dialogue_lib.Dialogue:
   """Turns that alternate, the human first."""
   roles = ('human', 'assistant')

@@ -1,8 +1,8 @@
 """Dialogue parser: round trips, roles, and the cut before the last reply."""
 
 import hypothesis
-from hypothesis import strategies as st
 import pytest
+from hypothesis import strategies as st
 
 from hh_jax.data import dialogue as dialogue_lib
 from tests.data import samples

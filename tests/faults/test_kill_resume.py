@@ -105,12 +105,12 @@ def num_lines(workdir):
 @pytest.mark.slow
 def test_sigkill_at_random_times(tmp_path, undisturbed):
   rng = random.Random(3)
-  total_steps = 40
+  total_steps = 24
   saving = tmp_path / 'checkpoints'
-  for lines in (rng.randrange(1, 3), 14, rng.randrange(20, 26)):
+  for lines in (rng.randrange(1, 6), 11):
     child = start(tmp_path, total_steps)
     wait_for(child, lambda lines=lines: num_lines(tmp_path) >= lines)
-    if lines == 14:  # once in the middle of a save
+    if lines == 11:  # once in the middle of a save
       wait_for(child, lambda: any(saving.glob('*.saving')))
     time.sleep(rng.random() * 0.05)
     child.send_signal(signal.SIGKILL)
@@ -121,7 +121,7 @@ def test_sigkill_at_random_times(tmp_path, undisturbed):
 
 
 def test_sigterm_saves_and_asks_to_be_started_again(tmp_path, undisturbed):
-  total_steps = 40
+  total_steps = 24
   child = start(tmp_path, total_steps)
   wait_for(child, lambda: num_lines(tmp_path) >= 4)
   child.send_signal(signal.SIGTERM)
@@ -132,7 +132,7 @@ def test_sigterm_saves_and_asks_to_be_started_again(tmp_path, undisturbed):
   assert checkpoint.published_steps(tmp_path)[0] == done
   last_line = errors.strip().splitlines()[-1]
   assert f'toy: stopped after step {done} of {total_steps}' in last_line
-  assert f'toy: step {done}/' not in errors or done % 10 == 0
+  assert len(errors.splitlines()) == 1 + done // 10, errors
   assert 'Traceback' not in errors
   state = toy_run.run(tmp_path, total_steps)
   assert outcome(tmp_path, state) == undisturbed(total_steps)

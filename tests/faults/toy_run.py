@@ -4,7 +4,6 @@ A linear model learns from batches that are functions of (seed, step), with a
 running statistic and an evaluation hook, as a real stage has.
 """
 
-import logging
 import sys
 import time
 
@@ -12,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from hh_jax.config import LoopConfig, ModelConfig, OptimizerConfig
-from hh_jax.training import keys, loop, optimizer
+from hh_jax.training import console, keys, loop, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum
 
@@ -76,5 +75,5 @@ def run(workdir, total_steps, checkpoint_every=3, pause=0.0, before=None):
 
 
 if __name__ == '__main__':
-  logging.basicConfig(level=logging.INFO)
+  console.show_log()
   run(sys.argv[1], int(sys.argv[2]), pause=0.02)

@@ -1,6 +1,7 @@
 """The lab's material: random access, splits, leaks and design targets."""
 
 import collections
+import hashlib
 import itertools
 
 import numpy as np
@@ -291,3 +292,21 @@ def test_bad_arguments():
     crowd.bayes_accuracy([])
   with pytest.raises(ValueError, match='weights'):
     draws.Table({})
+
+
+def test_material_of_this_version_is_unchanged():
+  """A new digest means new material: bump LAB_VERSION and rerun all results."""
+  dialogues = [d for group in world.documents(0, 20) for d in group]
+  dialogues += [p.dialogue for p in world.prompts(0, 50, 0.5, 'train')]
+  texts = []
+  for side in SIDES:
+    for item in world.comparisons(0, 50, side):
+      texts += [item.chosen, item.rejected]
+      dialogues.append(item.prompt)
+  for post in posts.ranked_posts(0, 50):
+    texts.append(post['title'] + post['body'])
+    for answer in post['answers']:
+      texts.append(f'{answer["text"]} {answer["score"]} {answer["accepted"]}')
+  texts += [turn.text for dialogue in dialogues for turn in dialogue.turns]
+  digest = hashlib.sha256('\n'.join(texts).encode()).hexdigest()[:16]
+  assert (constants.LAB_VERSION, digest) == (1, '86e8ef23d68b4833')

@@ -147,8 +147,11 @@ def test_remat_equals_plain(params):
   plain, expected = loss_and_gradient(CONFIG, params)
   config = dataclasses.replace(CONFIG, remat=True)
   remat, found = loss_and_gradient(config, params)
-  assert 'checkpoint' in str(jax.make_jaxpr(remat)(params))
-  assert 'checkpoint' not in str(jax.make_jaxpr(plain)(params))
+
+  def num_products(step):
+    return str(jax.make_jaxpr(step)(params)).count('dot_general')
+
+  assert num_products(remat) > num_products(plain)
   assert_trees_close(found, expected)
 
 

@@ -61,12 +61,13 @@ def test_every_path_of_a_tree_equals_its_own_sequence(block):
 
 
 @pytest.mark.parametrize('block', [1, 3, 12, 13, 64])
-@pytest.mark.parametrize('size', [1.0, 40.0])
-def test_blocks_equal_dense_whatever_the_remainder(block, size):
+@pytest.mark.parametrize(('size', 'tolerance'), [(1.0, 1e-5), (10.0, 1e-3)])
+def test_blocks_equal_dense_whatever_the_remainder(block, size, tolerance):
+  # At size 10 scores reach 300, so that weights are known to 300 * 2^-23.
   q, k, v = heads(1, len(SEGMENTS), size=size)
   dense = attend(q, k, v, *intervals(), block=DENSE)
   blocked = attend(q, k, v, *intervals(), block=block)
-  np.testing.assert_allclose(blocked, dense, atol=1e-5 * size)
+  np.testing.assert_allclose(blocked, dense, atol=tolerance)
 
 
 @pytest.mark.parametrize('block', [1, 5, 13])

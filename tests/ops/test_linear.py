@@ -91,6 +91,7 @@ def test_gradients(has_bias):
   bias = normal(2, 3) if has_bias else None
   adapter = (normal(3, 4, 2), normal(4, 2, 3))
 
+  @jax.jit
   def function(x, kernel, bias, a, b):
     return jnp.sin(linear.linear(x, kernel, bias, adapter=(a, b, 0.5)))
 

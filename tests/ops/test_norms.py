@@ -69,12 +69,16 @@ def test_low_precision_input_is_normalised_in_float32():
 def test_gradients():
   x, scale, bias = inputs()
   jax.test_util.check_grads(
-    lambda *a: norms.layer_norm(*a, 1e-5),
+    jax.jit(lambda *a: norms.layer_norm(*a, 1e-5)),
     (x, scale, bias),
     1,
     atol=1e-2,
     rtol=1e-2,
   )
   jax.test_util.check_grads(
-    lambda *a: norms.rms_norm(*a, 1e-5), (x, scale), 1, atol=1e-2, rtol=1e-2
+    jax.jit(lambda *a: norms.rms_norm(*a, 1e-5)),
+    (x, scale),
+    1,
+    atol=1e-2,
+    rtol=1e-2,
   )

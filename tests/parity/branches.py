@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +20,11 @@ import numpy as np
 from hh_jax import types
 from hh_jax.data import trees
 from hh_jax.models import ladder
-from tests.parity import oracles
+from hh_jax.models.transformer import Transformer
 
 VOCAB, EOC, FIRST_WORD = 32, 2, 3
-ROW, BRANCHES = 32, 96  # the fixed shape of the unpacked rows
+ROW, BRANCHES = 32, 64  # the fixed shape of the unpacked rows
+ITEMS, CANDIDATES = 12, 4
 
 
 def words(rng: np.random.Generator, low: int, high: int) -> np.ndarray:
@@ -38,7 +40,8 @@ def fork(
   scored = []
   for reply in range(num_replies):
     parent = len(segments)
-    segments.append(trees.Segment(words(rng, 1, 5), 0, reply == 0))
+    ids = words(rng, 1, 7 - num_replies)
+    segments.append(trees.Segment(ids, 0, reply == 0))
     segments.append(trees.Segment(np.int32([EOC]), parent, False))
     scored.append(parent + 1)
   weight = float(rng.choice([0.5, 1.0, 3.0]))
@@ -51,16 +54,17 @@ def conversation(
   """Comparisons in which the next turn continues one of the two replies."""
   segments = [trees.Segment(words(rng, 1, 4), -1, False)]
   scored, prompt = [], 0
-  for _ in range(num_turns):
+  for turn in range(num_turns):
     replies = []
     for is_target in (True, False):
       replies.append(len(segments))
       segments.append(trees.Segment(words(rng, 1, 3), prompt, is_target))
       segments.append(trees.Segment(np.int32([EOC]), replies[-1], False))
       scored.append(replies[-1] + 1)
-    prompt = len(segments)
-    parent = int(rng.choice(replies))
-    segments.append(trees.Segment(words(rng, 1, 3), parent, False))
+    if turn + 1 < num_turns:
+      prompt = len(segments)
+      parent = int(rng.choice(replies))
+      segments.append(trees.Segment(words(rng, 1, 3), parent, False))
   return trees.Tree(tuple(segments), tuple(scored), 1.0, example_id)
 
 
@@ -70,7 +74,7 @@ def make(kind: str, seed: int, count: int = 5) -> list[trees.Tree]:
   if kind == 'document':
     return [trees.document_tree(words(rng, 1, 14), i) for i in range(count)]
   if kind == 'conversation':
-    return [conversation(rng, 1 + i % 3, i) for i in range(count)]
+    return [conversation(rng, 1 + i % 2, i) for i in range(count)]
   num_replies = {'comparison': 2, 'best_of_k': 4}[kind]
   return [fork(rng, num_replies, i) for i in range(count)]
 
@@ -121,63 +125,62 @@ def plain_packed(tokens: np.ndarray) -> types.Packed:
   )
 
 
-class Unpacked:
-  """What the branches of a batch say, as functions of parameters."""
+class Branches(NamedTuple):
+  """Every branch of a batch, and where its losses are read."""
 
-  def __init__(self, model, batch: Sequence[trees.Tree], num_candidates: int):
-    self.model, self.batch = model, batch
-    tokens, self.places = branch_rows(batch)
-    self.packed = plain_packed(tokens)
-    self.num_candidates = num_candidates
-    self.weights = np.float32(
-      [
-        tree.weight
-        for tree in batch
-        for _ in range(len(tree.scored) // num_candidates)
-      ]
-    )
-    self.targets = np.zeros(tokens.shape, bool)
-    for row, (number, segment, start, end) in enumerate(self.places):
-      if batch[number].segments[segment].is_target:
-        self.targets[row, max(start, 1) : end] = True
+  packed: types.Packed  # one branch a row
+  targets: np.ndarray  # [BRANCHES, ROW] bool
+  spots: np.ndarray  # [ITEMS, CANDIDATES, 2] row and column of each score
+  present: np.ndarray  # [ITEMS, CANDIDATES] bool
+  weights: np.ndarray  # [ITEMS], 0 for absent items
 
-  def scores(self, params) -> jax.Array:
-    """[items, C]: hidden state at the end of each branch times the head."""
-    rows = {
-      (n, s): (r, end - 1) for r, (n, s, _, end) in enumerate(self.places)
-    }
-    spots = [
-      rows[number, segment]
-      for number, tree in enumerate(self.batch)
-      for segment in tree.scored
-    ]
-    head = params['score_head']
-    hidden = ladder.forward(self.model, params, self.packed).hidden
-    ends = hidden[tuple(np.array(spots).T)]
-    scores = (ends * head['kernel'][:, 0][None]).sum(-1) + head['bias'][0]
-    return scores.reshape(-1, self.num_candidates)
 
-  def log_probs(self, params) -> jax.Array:
-    """[BRANCHES, ROW] log-probability of each token given those before it."""
-    hidden = ladder.forward(self.model, params, self.packed).hidden
-    output = params.get('unembed', {'kernel': params['embed']['embedding']})
-    logits = jnp.einsum('btd,vd->btv', hidden, output['kernel'][:VOCAB])
-    log_probs = jax.nn.log_softmax(logits[:, :-1])
-    targets = self.packed.tokens[:, 1:, None]
-    taken = jnp.take_along_axis(log_probs, targets, axis=2)[..., 0]
-    return jnp.pad(taken, ((0, 0), (1, 0)))
+def unpack(batch: Sequence[trees.Tree], num_candidates: int) -> Branches:
+  """Lays every branch of a batch in a row of its own."""
+  tokens, places = branch_rows(batch)
+  targets = np.zeros(tokens.shape, bool)
+  ends = {}
+  for row, (number, segment, start, end) in enumerate(places):
+    ends[number, segment] = (row, end - 1)
+    if batch[number].segments[segment].is_target:
+      targets[row, max(start, 1) : end] = True
+  spots = np.zeros((ITEMS, CANDIDATES, 2), np.int32)
+  present = np.zeros((ITEMS, CANDIDATES), bool)
+  weights = np.zeros(ITEMS, np.float32)
+  item = 0
+  for number, tree in enumerate(batch):
+    for first in range(0, len(tree.scored), num_candidates):
+      scored = tree.scored[first : first + num_candidates]
+      spots[item, : len(scored)] = [ends[number, s] for s in scored]
+      present[item, : len(scored)] = True
+      weights[item] = tree.weight
+      item += 1
+  return Branches(plain_packed(tokens), targets, spots, present, weights)
 
-  def pair_loss(self, params) -> jax.Array:
-    """Σ w softplus(r_bad - r_good) over the pairs."""
-    scores = self.scores(params)
-    gap = scores[:, 1] - scores[:, 0]
-    return (self.weights * jnp.logaddexp(0.0, gap)).sum()
 
-  def lm_loss(self, params) -> jax.Array:
-    return -jnp.where(self.targets, self.log_probs(params), 0.0).sum()
+class Readings(NamedTuple):
+  """What a batch says, packed or unpacked."""
 
-  def pair_loss_by_loops(self, params) -> float:
-    scores = np.asarray(self.scores(params), np.float64)
-    return oracles.pairwise_loss(
-      scores[:, 0], scores[:, 1], self.weights, [True] * len(scores)
-    )['total']
+  scores: jax.Array  # [ITEMS, CANDIDATES], 0 where absent
+  pair_loss: jax.Array  # Σ w softplus(r_bad - r_good), the first two candidates
+  lm_loss: jax.Array  # -Σ log p of the targets
+
+
+def read(model: Transformer, params: types.Params, table: Branches) -> Readings:
+  """Losses and scores of branches, written out without the library's ops."""
+  hidden = ladder.forward(model, params, table.packed).hidden
+  head = params['score_head']
+  ends = hidden[table.spots[..., 0], table.spots[..., 1]]
+  scores = jnp.einsum('pcd,d->pc', ends, head['kernel'][:, 0])
+  scores = jnp.where(table.present, scores + head['bias'][0], 0.0)
+  gap = scores[:, 1] - scores[:, 0]
+  output = params.get('unembed', {'kernel': params['embed']['embedding']})
+  logits = jnp.einsum('btd,vd->btv', hidden, output['kernel'][:VOCAB])
+  log_probs = jax.nn.log_softmax(logits[:, :-1])
+  following = table.packed.tokens[:, 1:, None]
+  taken = jnp.take_along_axis(log_probs, following, axis=2)[..., 0]
+  return Readings(
+    scores,
+    (table.weights * jnp.logaddexp(0.0, gap)).sum(),
+    -jnp.where(table.targets[:, 1:], taken, 0.0).sum(),
+  )

@@ -218,3 +218,24 @@ def test_equal_policies_have_no_kl_and_a_tiny_change_a_quadratic_one():
   moved = kl_estimates(np.zeros_like(log_p), np.full_like(log_p, 2**-7), mask)
   expected = mask.sum(1) * (math.expm1(2**-7) - 2**-7)
   np.testing.assert_allclose(moved['k3'], expected, rtol=1e-2)
+
+
+@pytest.mark.parametrize('junk', [np.nan, -np.inf, 1e4])
+def test_junk_off_the_mask_reaches_no_reward_advantage_or_estimate(junk):
+  log_p, _, ref, rewards, values, _, mask = random_rollout(12)
+  inputs = (log_p, ref, rewards, values)
+  scores = np.float32([1.0, 2.0, 3.0])
+
+  def everything(log_p, ref, rewards, values):
+    return (
+      token_rewards(scores, log_p, ref, mask, np.float32(0.1)),
+      *advantages(rewards, values, mask, 1.0, 0.95),
+      *kl_estimates(log_p, ref, mask).values(),
+      np.where(mask, whiten(values, mask), 0),
+    )
+
+  clean = everything(*(np.float32(np.where(mask, x, 0)) for x in inputs))
+  dirty = everything(*(np.float32(np.where(mask, x, junk)) for x in inputs))
+  for ours, theirs in zip(dirty, clean, strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+    assert (np.asarray(theirs) != 0).any()

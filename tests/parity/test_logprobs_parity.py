@@ -1,6 +1,5 @@
 """Log-probabilities, KL and sampling against loops over the vocabulary."""
 
-import functools
 import math
 
 import hypothesis
@@ -280,18 +279,26 @@ def test_tokens_of_no_probability_are_never_drawn(vocab):
   )
 
 
-@functools.cache
-def _half_precision_case():
-  rng = np.random.default_rng(9)
-  return (
-    rng.normal(0, 1, (TOKENS, 64)).astype(np.float32),
-    rng.normal(0, 0.3, (VOCAB, 64)).astype(np.float32),
-    np.arange(TOKENS, dtype=np.int32),
+def test_log_probs_under_a_nucleus_are_those_of_its_tokens():
+  rng = np.random.default_rng(12)
+  logits = rng.normal(0, 2, (TOKENS, VOCAB)).astype(np.float32)
+  best = np.argmax(logits[:, :VALID], axis=1).astype(np.int32)
+  got = target_log_probs(
+    *as_hidden(logits), best, num_valid=VALID, temperature=0.5, top_p=0.8
   )
+  want = []
+  for row, token in zip(logits, best, strict=True):
+    log_p = oracles.log_softmax(row[:VALID], 0.5)
+    kept = oracles.top_p_kept(log_p, 0.8)
+    want.append(log_p[token] - oracles.log_sum_exp([log_p[v] for v in kept]))
+  cases.assert_close(got, want)
 
 
 def test_low_precision_operands_still_accumulate_in_float32():
-  hidden, unembed, target = _half_precision_case()
+  rng = np.random.default_rng(9)
+  hidden = rng.normal(0, 1, (TOKENS, 64)).astype(np.float32)
+  unembed = rng.normal(0, 0.3, (VOCAB, 64)).astype(np.float32)
+  target = np.arange(TOKENS, dtype=np.int32)
   got = target_log_probs(
     hidden, unembed, target, num_valid=VALID, compute_dtype=jnp.bfloat16
   )

@@ -11,11 +11,10 @@ from hh_jax import config
 from hh_jax.data import packing, trees
 from hh_jax.losses import lm, preference
 from hh_jax.models import heads, ladder, readout
-from tests.parity import branches, cases
+from tests.parity import branches, cases, oracles
 
 KINDS = ('comparison', 'best_of_k', 'conversation', 'document')
-CANDIDATES = {'best_of_k': 4}
-ITEMS = 12
+PAIR_LOSS, LM_LOSS = np.float32([1, 0]), np.float32([0, 1])
 
 SHAPE = {
   'num_layers': 2,
@@ -27,8 +26,9 @@ SHAPE = {
 }
 VARIANTS = {
   'rotary': {},
-  'learned': {'positions': 'learned', 'tied_embedding': False},
-  'grouped': {
+  'learned': {
+    'positions': 'learned',
+    'tied_embedding': False,
     'num_kv_heads': 1,
     'norm': 'rms',
     'mlp': 'swiglu',
@@ -49,47 +49,68 @@ def network(variant):
   return model, params
 
 
+def read_packed(model, params, packed):
+  """The library's readings of a packed batch, and the losses' weights."""
+  hidden = ladder.forward(model, params, packed).hidden
+  scores = heads.scores_at(params, hidden, packed.score_index)
+  pairs = preference.pairwise_loss(
+    scores[:, 0], scores[:, 1], packed.pair_weight, packed.pair_mask
+  )
+  log_probs = readout.token_log_probs(model, params, hidden, packed)
+  words = lm.next_token_loss(
+    log_probs.reshape(-1), packed.loss_mask.reshape(-1)
+  )
+  readings = branches.Readings(scores, pairs.total, words.total)
+  return readings, (pairs.weight, words.weight)
+
+
 @functools.cache
-def packed_functions(variant):
-  """Jitted scores and losses of a packed batch."""
+def compiled(variant):
+  """Jitted packed and unpacked readings with the gradient of one loss.
+
+  Both compile once a shape; which loss is differentiated is an argument.
+  """
   model, _ = network(variant)
 
-  def scores(params, packed):
-    hidden = ladder.forward(model, params, packed).hidden
-    return heads.scores_at(params, hidden, packed.score_index)
+  def packed(params, batch, mixture):
+    readings, weights = read_packed(model, params, batch)
+    return _mix(readings, mixture), (readings, weights)
 
-  def pair_loss(params, packed):
-    both = scores(params, packed)
-    loss = preference.pairwise_loss(
-      both[:, 0], both[:, 1], packed.pair_weight, packed.pair_mask
-    )
-    return loss.total, loss.weight
+  def unpacked(params, table, mixture):
+    readings = branches.read(model, params, table)
+    return _mix(readings, mixture), readings
 
-  def lm_loss(params, packed):
-    hidden = ladder.forward(model, params, packed).hidden
-    log_probs = readout.token_log_probs(model, params, hidden, packed)
-    loss = lm.next_token_loss(
-      log_probs.reshape(-1), packed.loss_mask.reshape(-1)
-    )
-    return loss.total, loss.weight
-
-  grad = functools.partial(jax.value_and_grad, has_aux=True)
-  return jax.jit(scores), jax.jit(grad(pair_loss)), jax.jit(grad(lm_loss))
+  grad = functools.partial(jax.grad, has_aux=True)
+  return jax.jit(grad(packed)), jax.jit(grad(unpacked))
 
 
-def pack(batch, kind, row_length=branches.ROW, buckets=(4,)):
-  packed = packing.pack(
+def _mix(readings, mixture):
+  return mixture[0] * readings.pair_loss + mixture[1] * readings.lm_loss
+
+
+def candidates(kind):
+  return 4 if kind == 'best_of_k' else 2
+
+
+def pack(batch, kind, row_length=branches.ROW, num_rows=8):
+  """A packed batch with four candidates an item, absent ones marked -1."""
+  result = packing.pack(
     batch,
     row_length,
-    batch_size=ITEMS,
-    num_candidates=CANDIDATES.get(kind, 2),
-    row_buckets=buckets,
+    batch_size=branches.ITEMS,
+    num_candidates=candidates(kind),
+    row_buckets=(num_rows,),
   )
-  return packed, jax.tree.map(jnp.asarray, packed.packed)
+  packed = jax.tree.map(jnp.asarray, result.packed)
+  index = np.full((branches.ITEMS, branches.CANDIDATES), -1, np.int32)
+  index[:, : candidates(kind)] = packed.score_index
+  return result, packed.replace(score_index=jnp.asarray(index))
 
 
-def unpacked(variant, batch, kind):
-  return branches.Unpacked(network(variant)[0], batch, CANDIDATES.get(kind, 2))
+def tree_order(result):
+  """Items of a packed batch, tree by tree."""
+  real = np.flatnonzero(result.items >= 0)
+  return real[np.argsort(result.items[real], kind='stable')]
 
 
 def assert_same_gradients(got, want):
@@ -101,159 +122,156 @@ def assert_same_gradients(got, want):
     cases.assert_close(ours, theirs, scale=largest)
 
 
-def tree_order(result):
-  """Item rows of a packed batch, tree by tree."""
-  real = np.flatnonzero(result.items >= 0)
-  return real[np.argsort(result.items[real], kind='stable')]
+def assert_packed_equals_unpacked(variant, batch, kind, mixture, packed):
+  """Compares scores, both losses, weights and one loss's gradient."""
+  result, rows = packed
+  _, params = network(variant)
+  run_packed, run_unpacked = compiled(variant)
+  table = branches.unpack(batch, candidates(kind))
+  grad, (got, weights) = run_packed(params, rows, mixture)
+  want_grad, want = run_unpacked(params, table, mixture)
+  num_items = int(table.present.any(1).sum())
+  assert (np.asarray(rows.pair_mask) == (result.items >= 0)).all()
+  cases.assert_close(
+    np.asarray(got.scores)[tree_order(result)], want.scores[:num_items]
+  )
+  np.testing.assert_array_equal(weights, [num_items, table.targets.sum()])
+  for ours, theirs in (
+    (got.pair_loss, want.pair_loss),
+    (got.lm_loss, want.lm_loss),
+  ):
+    # Absent items add softplus(0) to neither: their weight is 0.
+    cases.assert_close(ours, theirs, scale=float(theirs))
+  assert_same_gradients(grad, want_grad)
+  return want, table
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
 @pytest.mark.parametrize('kind', ['comparison', 'best_of_k', 'conversation'])
 def test_scores_and_pair_loss(kind, variant):
   batch = branches.make(kind, seed=len(kind))
-  result, packed = pack(batch, kind)
-  alone = unpacked(variant, batch, kind)
-  assert packed.tokens.shape[0] < len(alone.places), 'packing must save rows'
-  _, params = network(variant)
-  scores, pair_loss, _ = packed_functions(variant)
-  got = np.asarray(scores(params, packed))
-  want = np.asarray(jax.jit(alone.scores)(params))
-  assert want.std() > 0.1, 'scores must differ'
-  cases.assert_close(got[tree_order(result)], want)
-  assert (np.asarray(packed.pair_mask).sum(), got.shape[0]) == (
-    len(want),
-    ITEMS,
+  packed = pack(batch, kind)
+  want, table = assert_packed_equals_unpacked(
+    variant, batch, kind, PAIR_LOSS, packed
   )
-  if kind == 'best_of_k':
-    return
-  (total, weight), grad = pair_loss(params, packed)
-  value, alone_grad = jax.jit(jax.value_and_grad(alone.pair_loss))(params)
-  cases.assert_close(total, value, scale=float(value))
-  cases.assert_close(total, alone.pair_loss_by_loops(params), scale=value)
-  assert float(weight) == len(want)
-  assert_same_gradients(grad, alone_grad)
+  real = np.asarray(want.scores)[table.present]
+  assert real.std() > 0.1, 'scores must differ'
+  used = np.asarray(packed[1].example_id) >= 0
+  alone = sum(
+    len(t.segments[s].tokens)
+    for t in batch
+    for leaf in t.scored
+    for s in branches.path_of(t, leaf)
+  )
+  assert used.sum() < alone, 'packing must save tokens'
+  assert used.any(1).sum() < len(batch), 'rows must hold several trees'
+  scores = np.asarray(want.scores, np.float64)
+  by_loops = oracles.pairwise_loss(
+    scores[:, 0], scores[:, 1], table.weights, table.present[:, 0]
+  )
+  cases.assert_close(want.pair_loss, by_loops['total'], scale=by_loops['total'])
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
 @pytest.mark.parametrize('kind', KINDS)
 def test_language_model_loss(kind, variant):
   batch = branches.make(kind, seed=10 + len(kind))
-  _, packed = pack(batch, kind)
-  alone = unpacked(variant, batch, kind)
-  _, params = network(variant)
-  (total, weight), grad = packed_functions(variant)[2](params, packed)
-  value, alone_grad = jax.jit(jax.value_and_grad(alone.lm_loss))(params)
-  assert float(weight) == alone.targets.sum() > 0
-  cases.assert_close(total, value, scale=float(value))
-  if 'score_head' in grad:
-    assert all((x == 0).all() for x in jax.tree.leaves(grad['score_head']))
-  assert_same_gradients(grad, alone_grad)
+  want, table = assert_packed_equals_unpacked(
+    variant, batch, kind, LM_LOSS, pack(batch, kind)
+  )
+  assert table.targets.any()
+  assert float(want.lm_loss) > 1
+
+
+@pytest.mark.parametrize('mixture', [PAIR_LOSS, LM_LOSS], ids=['pair', 'lm'])
+@pytest.mark.parametrize('kind', ['comparison', 'best_of_k', 'conversation'])
+def test_trees_longer_than_a_row_are_split_by_leaves(kind, mixture):
+  batch = branches.make(kind, seed=33 + len(kind))
+  row_length = 14
+  assert max(sum(len(s.tokens) for s in t.segments) for t in batch) > row_length
+  packed = pack(batch, kind, row_length, num_rows=16)
+  assert_packed_equals_unpacked('rotary', batch, kind, mixture, packed)
+
+
+def packed_readings(rows):
+  _, params = network('rotary')
+  grad, (readings, _) = compiled('rotary')[0](params, rows, LM_LOSS)
+  return grad, readings
 
 
 def test_the_order_of_trees_changes_no_score():
   batch = branches.make('comparison', seed=21)
-  _, params = network('rotary')
-  scores = packed_functions('rotary')[0]
   by_example = []
   for order in (range(5), (3, 1, 4, 0, 2)):
-    result, packed = pack([batch[i] for i in order], 'comparison')
-    rows = np.asarray(scores(params, packed))[tree_order(result)]
-    by_example.append(
-      {batch[i].example_id: row for i, row in zip(order, rows, strict=True)}
-    )
-  for example, row in by_example[0].items():
-    cases.assert_close(by_example[1][example], row)
+    result, rows = pack([batch[i] for i in order], 'comparison')
+    scores = np.asarray(packed_readings(rows)[1].scores)[tree_order(result)]
+    by_example.append(scores[np.argsort(order)])
+  assert np.ptp(by_example[0], axis=0)[0] > 0.1
+  cases.assert_close(by_example[0], by_example[1])
 
 
-@pytest.mark.parametrize('kind', ['comparison', 'best_of_k', 'conversation'])
-def test_trees_longer_than_a_row_are_split_by_leaves(kind):
-  batch = branches.make(kind, seed=31 + len(kind))
-  longest = max(
-    t.longest_path() if callable(t.longest_path) else t.longest_path
-    for t in batch
-  )
-  assert max(sum(len(s.tokens) for s in t.segments) for t in batch) > longest
-  result, packed = pack(batch, kind, row_length=longest, buckets=(16,))
-  _, params = network('rotary')
-  scores, _, lm_loss = packed_functions('rotary')
-  alone = unpacked('rotary', batch, kind)
-  got = np.asarray(scores(params, packed))[tree_order(result)]
-  cases.assert_close(got, jax.jit(alone.scores)(params))
-  (total, weight), grad = lm_loss(params, packed)
-  value, alone_grad = jax.jit(jax.value_and_grad(alone.lm_loss))(params)
-  assert float(weight) == alone.targets.sum(), 'a repeated prefix counts once'
-  cases.assert_close(total, value, scale=float(value))
-  assert_same_gradients(grad, alone_grad)
-
-
-def test_intervals_are_what_keeps_branches_apart():
+def test_intervals_and_positions_are_what_keeps_branches_apart():
   batch = branches.make('comparison', seed=41)
-  result, packed = pack(batch, 'comparison')
-  _, params = network('rotary')
-  scores = packed_functions('rotary')[0]
-  right = np.asarray(scores(params, packed))[tree_order(result)]
-  blind = packed.replace(
-    enter=jnp.zeros_like(packed.enter), leave=jnp.ones_like(packed.leave)
+  result, rows = pack(batch, 'comparison')
+  order = tree_order(result)
+
+  def scores(rows):
+    return np.asarray(packed_readings(rows)[1].scores)[order]
+
+  right = scores(rows)
+  blind = rows.replace(
+    enter=jnp.zeros_like(rows.enter), leave=jnp.ones_like(rows.leave)
   )
-  wrong = np.asarray(scores(params, blind))[tree_order(result)]
-  assert np.abs(right - wrong).max() > 1e-2
-  column = jnp.arange(packed.tokens.shape[1], dtype=jnp.int32)
-  moved = packed.replace(
-    positions=jnp.broadcast_to(column, packed.tokens.shape)
-  )
-  shifted = np.asarray(scores(params, moved))[tree_order(result)]
-  assert np.abs(right - shifted).max() > 1e-3, 'the second reply is further on'
+  assert np.abs(right - scores(blind)).max() > 1e-2
+  column = jnp.arange(rows.tokens.shape[1], dtype=jnp.int32)
+  columns = jnp.broadcast_to(column[None], rows.tokens.shape)
+  moved = np.abs(right - scores(rows.replace(positions=columns)))
+  assert moved[:, 1].max() > 1e-3, 'the second reply stands further on'
 
 
 def test_the_parent_table_is_what_finds_the_token_before():
-  batch = branches.make('comparison', seed=51)
-  _, packed = pack(batch, 'comparison')
-  # Targets at the start of a reply follow the prompt, not the row: make the
-  # second reply the target, so that the two differ.
   batch = [
     trees.Tree(
       tuple(
-        trees.Segment(s.tokens, s.parent, i == 3)
-        for i, s in enumerate(t.segments)
+        trees.Segment(s.tokens, s.parent, number == 3)
+        for number, s in enumerate(tree.segments)
       ),
-      t.scored,
-      t.weight,
-      t.example_id,
+      tree.scored,
+      tree.weight,
+      tree.example_id,
     )
-    for t in batch
+    for tree in branches.make('comparison', seed=51)
   ]
-  _, packed = pack(batch, 'comparison')
+  packed = pack(batch, 'comparison')
+  want, _ = assert_packed_equals_unpacked(
+    'rotary', batch, 'comparison', LM_LOSS, packed
+  )
+  column = jnp.arange(branches.ROW, dtype=jnp.int32)[None]
+  before = jnp.broadcast_to(column - 1, packed[1].tokens.shape)
+  wrong = packed_readings(packed[1].replace(parent=before))[1].lm_loss
+  # The second reply follows the prompt; the row has the first in between.
+  assert abs(float(wrong) - float(want.lm_loss)) > 0.1
+
+
+def test_what_stands_in_padding_changes_nothing():
+  _, rows = pack(branches.make('conversation', seed=61), 'conversation')
+  padding = rows.example_id < 0
+  assert padding.any(axis=1).all()
+  junk = rows.replace(
+    tokens=jnp.where(padding, 7, rows.tokens),
+    positions=jnp.where(padding, 11, rows.positions),
+  )
+  grad, readings = packed_readings(rows)
+  junk_grad, junk_readings = packed_readings(junk)
+  for ours, theirs in zip(junk_readings, readings, strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+  assert_same_gradients(junk_grad, grad)
+
+
+def test_a_batch_without_items_has_no_pair_loss_and_finite_gradients():
+  result, rows = pack(branches.make('document', seed=71, count=1), 'document')
   _, params = network('rotary')
-  lm_loss = packed_functions('rotary')[2]
-  (total, _), _ = lm_loss(params, packed)
-  value = jax.jit(unpacked('rotary', batch, 'comparison').lm_loss)(params)
-  cases.assert_close(total, value, scale=float(value))
-  column = jnp.arange(packed.tokens.shape[1], dtype=jnp.int32)
-  before = jnp.broadcast_to(column - 1, packed.tokens.shape)
-  (wrong, _), _ = lm_loss(params, packed.replace(parent=before))
-  assert abs(float(wrong) - float(value)) > 0.1
-
-
-def test_padding_changes_nothing():
-  batch = branches.make('conversation', seed=61)
-  _, params = network('rotary')
-  _, pair_loss, lm_loss = packed_functions('rotary')
-  _, small = pack(batch, 'conversation')
-  _, large = pack(batch, 'conversation', row_length=48, buckets=(6,))
-  assert large.tokens.size > small.tokens.size
-  for loss in (pair_loss, lm_loss):
-    (first, first_weight), first_grad = loss(params, small)
-    (second, second_weight), second_grad = loss(params, large)
-    assert float(first_weight) == float(second_weight)
-    cases.assert_close(first, second, scale=float(first))
-    assert_same_gradients(first_grad, second_grad)
-
-
-def test_an_all_padding_batch_has_no_loss_and_finite_gradients():
-  batch = branches.make('document', seed=71, count=1)
-  result, packed = pack(batch, 'document')
-  _, params = network('rotary')
-  (total, weight), grad = packed_functions('rotary')[1](params, packed)
+  grad, (readings, weights) = compiled('rotary')[0](params, rows, PAIR_LOSS)
   assert (result.items == -1).all()
-  assert float(total) == float(weight) == 0
+  assert float(readings.pair_loss) == float(weights[0]) == 0
   assert all((np.asarray(x) == 0).all() for x in jax.tree.leaves(grad))

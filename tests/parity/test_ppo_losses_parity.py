@@ -177,3 +177,26 @@ def test_all_masked_gives_zero(loss):
   assert float(out.total) == 0
   assert float(out.weight) == 0
   assert all((np.asarray(m) == 0).all() for m in out.metrics.values())
+
+
+@pytest.mark.parametrize('loss', ['policy', 'value'])
+@pytest.mark.parametrize('junk', [np.nan, np.inf, -1e4])
+def test_junk_off_the_mask_reaches_neither_loss_nor_gradient(loss, junk):
+  log_p, old, _, rewards, values, returns, mask = random_rollout(11)
+  chosen = {
+    'policy': (policy_loss, log_p, old, rewards),
+    'value': (
+      functools.partial(value_loss, clip_range=CLIP),
+      values,
+      rewards,
+      returns,
+    ),
+  }[loss]
+  function, *inputs = chosen
+  clean = [np.float32(np.where(mask, x, 0)) for x in inputs]
+  dirty = [np.float32(np.where(mask, x, junk)) for x in inputs]
+  run = jax.value_and_grad(lambda *xs: function(*xs, mask).total)
+  (total, grad), (junk_total, junk_grad) = run(*clean), run(*dirty)
+  np.testing.assert_array_equal(junk_total, total)
+  np.testing.assert_array_equal(junk_grad, grad)
+  assert np.isfinite(grad).all() and (grad != 0).any()

@@ -36,11 +36,13 @@ def frontier(over_optimised=True):
   return rows
 
 
-def _calibration():
+def _calibration(slope):
   gaps = [0.08, 0.25, 0.44, 0.66, 0.92, 1.25, 1.66, 2.3]
   return {
     'gap': gaps,
-    'accuracy': [_band(1 / (1 + math.exp(-1.15 * gap)), 0.035) for gap in gaps],
+    'accuracy': [
+      _band(1 / (1 + math.exp(-slope * gap)), 0.035) for gap in gaps
+    ],
     'count': [240] * 8,
     'ece': [0.012, 0.024, 0.041],
   }
@@ -70,7 +72,7 @@ def _samples():
         'before': 'I do not know. I do not know. I do not know.'
         if i != 4
         else '',
-        'best_of_16': 'Water it when the soil is dry.\n<script>alert(1)</script>',
+        'best_of_16': 'Water it when dry.\n<script>alert(1)</script>',
         'after': 'I would rather not help with that, since it is not yours. '
         'If you locked yourself out, a locksmith can help.'
         if is_red
@@ -165,7 +167,7 @@ def results():
         'harmless': _band(0.713, 0.022),
       },
     },
-    'calibration': {'mixture': _calibration()},
+    'calibration': {'mixture': _calibration(1.15), 'held_out': _calibration(1)},
     'frontier': frontier(),
     'kl': {
       'exact': _band(29.16, 0.8),
@@ -199,11 +201,17 @@ def results():
       },
     },
     'pm_score': {
-      side: {
-        p: _band(x, 0.06) for p, x in zip(policies, (-0.42, 0.55, 1.25, 1.4))
+      model: {
+        policy: {'helpful': _band(x, 0.06), 'harmless': _band(x + 0.2, 0.06)}
+        for policy, x in zip(policies, (-0.42, 0.55, 1.25))
       }
-      for side in ('helpful', 'harmless')
+      for model in ('mixture', 'held_out')
     },
+    'games': {'played': 2881, 'equal_texts': 3, 'too_weak': 412},
+    'prompt_effect': {
+      'helpful': {'prompted': _band(0.21, 0.05), 'student': _band(0.18, 0.05)}
+    },
+    'rejection': {'gain': _band(1.1, 0.1), 'kl_bound': 1.835, 'line': 'x'},
     'samples': _samples(),
     'thresholds': [
       {'name': 'PM accuracy', 'value': 0.697, 'target': '≥ 0.65', 'met': True},

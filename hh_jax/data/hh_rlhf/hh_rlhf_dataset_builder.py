@@ -10,10 +10,12 @@ the companion paper, which are not for training preference models. Without
 TensorFlow only `array_record` files and `as_data_source` work, and text comes
 back as bytes.
 
-`checksums.tsv` holds the SHA-256 and size that the git-lfs pointers of the
-release name, and those of the released harmless_base test file. Those of
-harmless_base train and of red_team_attempts are not known here, so these two
-files are downloaded without a check.
+`checksums.tsv` holds the SHA-256 and size of the six helpful files that the
+git-lfs pointers of the GitHub release name (anthropics/hh-rlhf, f956116), and
+those of a copy of the harmless_base test file. That the download host serves
+the same bytes has not been tried. Those of harmless_base train and of
+red_team_attempts are not known here; these two are downloaded unchecked. The
+fields of red_team_attempts are from its documentation.
 
 The data may be upsetting; its README says that it is not for supervised
 training of dialogue agents.

@@ -1,0 +1,92 @@
+"""What the page says in words follows from intervals."""
+
+import pathlib
+
+from hh_jax.report import findings, policy_figures
+from hh_jax.report import run as run_lib
+from tests.report import fake_run
+
+
+def _find(**values):
+  run = run_lib.Run(pathlib.Path(), values, {})
+  return findings.find(run, policy_figures.read_frontier(run))
+
+
+def _texts(**values):
+  return [finding.text for finding in _find(**values)]
+
+
+def test_nothing_measured_nothing_said():
+  assert _find() == []
+
+
+def test_accuracy_is_placed_between_chance_and_bayes():
+  (text,) = _texts(
+    pm_accuracy={'helpful': [0.66, 0.70, 0.74]},
+    bayes_accuracy={'helpful': [0.73, 0.75, 0.77]},
+  )
+  assert '70.0\N{NO-BREAK SPACE}% [66.0, 74.0]' in text
+  assert '80 % of the way' in text
+  (found,) = _find(pm_accuracy={'harmless': [0.48, 0.53, 0.58]})
+  assert found.tone == findings.CAUTION
+  assert 'chance is not excluded' in found.text
+
+
+def test_a_baseline_inside_the_interval_is_not_beaten():
+  texts = _texts(
+    pm_accuracy={'helpful': [0.6, 0.65, 0.7], 'harmless': [0.6, 0.65, 0.7]},
+    baselines={'longer_reply': {'helpful': 0.62, 'harmless': 0.5}},
+  )
+  assert 'It beats choosing the longer reply on harmless.' in texts
+  assert any('not shown to beat' in t and 'helpful.' in t for t in texts)
+
+
+def test_over_optimisation_is_found_where_it_starts():
+  texts = _texts(frontier=fake_run.frontier(over_optimised=True))
+  (parting,) = [t for t in texts if 'part at' in t]
+  assert '√KL 4.05' in parting
+  assert any('Gold helpfulness peaks at √KL 3.15' in t for t in texts)
+  assert any('0.31 [0.31, 0.31] per √nat' in t for t in texts)
+
+
+def test_agreeing_preference_models_are_not_said_to_part():
+  found = _find(frontier=fake_run.frontier(over_optimised=False))
+  (parting,) = [f for f in found if 'part' in f.text and 'held-out' in f.text]
+  assert parting.tone == findings.GOOD
+  assert 'not shown to part' in parting.text
+  assert any('Gold helpfulness rises' in f.text for f in found)
+
+
+def test_without_intervals_no_parting_is_claimed():
+  rows = fake_run.frontier(over_optimised=True)
+  for row in rows:
+    for key in ('train_pm', 'held_out_pm'):
+      row[key] = row[key][1]
+  assert any('not shown to part' in t for t in _texts(frontier=rows))
+
+
+def test_elo_claims_need_disjoint_intervals():
+  above = {'rlhf': [200, 230, 260], 'best_of_16': [120, 150, 180]}
+  near = {'rlhf': [140, 170, 200], 'best_of_16': [120, 150, 180]}
+  assert 'RLHF is above it' in _texts(elo={'overall': above})[0]
+  assert 'intervals overlap' in _texts(elo={'overall': near})[0]
+  (found,) = _find(elo={'overall': {'rlhf': [-20, 10, 40]}})
+  assert found.tone == findings.CAUTION
+  assert 'no difference is shown' in found.text
+
+
+def test_confidence_is_read_off_the_bins():
+  curve = {
+    'gap': [1.0, 2.0],
+    'accuracy': [[0.8, 0.85, 0.9], [0.93, 0.95, 0.97]],
+    'ece': [0.05, 0.08, 0.1],
+  }
+  (text,) = _texts(calibration={'mixture': curve})
+  assert 'under-confident in 2 bins' in text
+
+
+def test_missed_targets_are_named():
+  rows = [{'name': 'a', 'met': True}, {'name': 'b', 'met': False}]
+  (found,) = _find(thresholds=rows)
+  assert found.text == '1 of 2 targets are met; missed: b.'
+  assert found.tone == findings.CAUTION

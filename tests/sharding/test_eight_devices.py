@@ -1,0 +1,56 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+SHARDS = {  # of the stacked kernel [2, 32, 128]
+  '(1, 1, 1)': (1, [2, 32, 128]),
+  '(8, 1, 1)': (8, [2, 32, 128]),
+  '(2, 2, 2)': (8, [2, 16, 64]),
+}
+
+
+@pytest.fixture(scope='module')
+def results():
+  env = {
+    **os.environ,
+    'JAX_PLATFORMS': 'cpu',
+    'PYTHONPATH': str(ROOT),
+    'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
+  }
+  done = subprocess.run(
+    [sys.executable, str(ROOT / 'tests/sharding/eight_devices.py')],
+    env=env,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize('mesh', SHARDS)
+def test_mesh_changes_neither_loss_nor_gradient(results, mesh):
+  one, many = results['none'], results[mesh]
+  assert many['loss'] == pytest.approx(one['loss'], abs=1e-5)
+  assert many['gradient_norm'] == pytest.approx(one['gradient_norm'], rel=1e-4)
+
+
+@pytest.mark.parametrize('mesh', SHARDS)
+def test_parameters_are_split_as_the_table_says(results, mesh):
+  found = results[mesh]['num_devices'], results[mesh]['shard']
+  assert found == SHARDS[mesh]
+
+
+@pytest.mark.parametrize('mesh', SHARDS)
+def test_mesh_changes_no_sample(results, mesh):
+  np.testing.assert_array_equal(
+    results[mesh]['tokens'], results['none']['tokens']
+  )
