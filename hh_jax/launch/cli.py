@@ -26,6 +26,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from hh_jax import config as config_lib
+from hh_jax.launch import memory
 from hh_jax.training import console
 
 ConfigT = TypeVar('ConfigT')
@@ -76,6 +77,7 @@ def run(
   # Libraries that define absl flags of their own read the defaults.
   flags.FLAGS([program])
   console.show_log()
+  memory.keep_freed_memory()
   try:
     line = main(config, workdir)
   except (ValueError, FileNotFoundError) as error:

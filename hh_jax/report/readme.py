@@ -4,7 +4,8 @@
     python -m hh_jax.report.readme --check    exits 1 if it would change
 
 Between `<!-- results:NAME -->` and `<!-- /results -->` stands a table made
-from `results/NAME.json` and a line that says how it was measured.
+from `results/NAME.json` and a line that says how it was measured. A part of
+the values is shown by its path: `<!-- results:NAME#elo.overall -->`.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
   return 0
 
 
-def _section(results: pathlib.Path, name: str) -> str:
+def _section(results: pathlib.Path, place: str) -> str:
+  name, _, part = place.partition('#')
   path = results / f'{name}.json'
   if not path.resolve().is_relative_to(results.resolve()):
     raise ValueError(f'results:{name} lies outside {results}')
@@ -115,7 +117,7 @@ def _section(results: pathlib.Path, name: str) -> str:
   missing = [field for field in record.FIELDS if field not in result]
   if missing:
     raise ValueError(f'{path} lacks {missing}')
-  rows = table.rows_of(result['values'])
+  rows = table.rows_of(table.at_path(result['values'], part))
   return f'\n{table.markdown_table(rows)}\n\n{describe(result)}\n'
 
 

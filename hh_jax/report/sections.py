@@ -270,8 +270,8 @@ def _reproducibility(run: run_lib.Run) -> layout.Section:
   config = run.workdir / 'config.json'
   fields: list[run_lib.Row] = []
   if config.is_file():
-    values = json.loads(config.read_text(encoding='utf-8'))
-    fields = [{'field': k, 'value': v} for k, v in _leaves(values)]
+    values = run_lib.as_mapping(json.loads(config.read_text(encoding='utf-8')))
+    fields = [{'field': k, 'value': v} for k, v in table.leaves(values)]
   return layout.Section(
     'reproducibility',
     'Reproducing it',
@@ -284,15 +284,3 @@ def _reproducibility(run: run_lib.Run) -> layout.Section:
     ],
     needs='state_sha256, versions, config.json',
   )
-
-
-def _leaves(
-  values: table.Value, prefix: str = ''
-) -> list[tuple[str, table.Value]]:
-  if not isinstance(values, Mapping):
-    return [(prefix, values)]
-  return [
-    leaf
-    for key, value in values.items()
-    for leaf in _leaves(value, f'{prefix}.{key}' if prefix else key)
-  ]

@@ -97,18 +97,20 @@ def rows_of(values: Value, name: str = 'name') -> list[dict[str, Value]]:
   """Turns the values of a result file into table rows.
 
   Args:
-    values: A list of rows as they are; a mapping of rows, whose keys become
-      the first column; or a mapping of plain values, one row each.
+    values: A list of rows as they are; a mapping of rows of plain values,
+      whose keys become the first column; or any other mapping, one row a
+      plain value, named by its dotted path. Lists of rows inside a mapping
+      are tables of their own and left out.
     name: Header of the column of keys.
 
   Returns:
     The rows.
   """
   if isinstance(values, Mapping):
-    rows = [row for row in values.values() if isinstance(row, Mapping)]
+    rows = [row for row in values.values() if _is_row(row)]
     if rows and len(rows) == len(values):
       return [{name: key, **row} for key, row in zip(values, rows)]
-    return [{name: key, 'value': value} for key, value in values.items()]
+    return [{name: key, 'value': value} for key, value in leaves(values)]
   if isinstance(values, Sequence):
     rows = [row for row in values if isinstance(row, Mapping)]
     if len(rows) == len(values):
@@ -117,6 +119,43 @@ def rows_of(values: Value, name: str = 'name') -> list[dict[str, Value]]:
     f'{type(values).__name__} values make no table: use a mapping or a list '
     'of mappings'
   )
+
+
+def at_path(values: Value, path: str) -> Value:
+  """Follows a dotted path of keys into nested mappings; '' is the whole."""
+  for key in path.split('.') if path else ():
+    if not isinstance(values, Mapping) or key not in values:
+      raise ValueError(f'{path!r} leads nowhere: there is no {key!r}')
+    values = values[key]
+  return values
+
+
+def _is_row(value: Value) -> TypeGuard[Mapping[str, Value]]:
+  """Whether a value is a mapping of nothing but plain values."""
+  return isinstance(value, Mapping) and not any(
+    isinstance(cell, Mapping) or _is_rows(cell) for cell in value.values()
+  )
+
+
+def _is_rows(value: Value) -> bool:
+  return (
+    isinstance(value, Sequence)
+    and not isinstance(value, str)
+    and any(isinstance(row, Mapping) for row in value)
+  )
+
+
+def leaves(
+  values: Mapping[str, Value], prefix: str = ''
+) -> list[tuple[str, Value]]:
+  """The plain values of nested mappings by dotted path, no lists of rows."""
+  found: list[tuple[str, Value]] = []
+  for key, value in values.items():
+    if isinstance(value, Mapping):
+      found += leaves(value, f'{prefix}{key}.')
+    elif not _is_rows(value):
+      found.append((f'{prefix}{key}', value))
+  return found
 
 
 def _is_number(value: Value) -> TypeGuard[int | float]:

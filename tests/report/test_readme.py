@@ -76,6 +76,17 @@ def test_the_line_below_says_how_it_was_measured(folder):
   ) in text
 
 
+def test_a_part_of_the_values_can_be_shown(folder):
+  readme_path = folder / 'README.md'
+  readme_path.write_text(_TEXT.replace('results:pm', 'results:pm#helpful'))
+  assert _main(folder) == 0
+  text = readme_path.read_text()
+  assert '| accuracy | 0.700 [0.600, 0.800] |' in text
+  assert '<!-- results:pm#helpful -->' in text
+  readme_path.write_text(_TEXT.replace('results:pm', 'results:pm#nothing'))
+  assert _main(folder) == 2
+
+
 def test_an_accelerator_is_named_instead_of_the_processor():
   result = _result({'a': 1})
   result['hardware']['devices'] = {'Fast Chip': 8}

@@ -40,7 +40,7 @@ def test_a_result_file_has_every_field(tmp_path):
     tmp_path / 'results' / 'pm.json',
     {'accuracy': np.array([0.6, 0.7, 0.8]), 'pairs': np.int64(40)},
     command='python -m experiments.pm',
-    seeds=(0, np.int64(1)),
+    seeds=(0, 1),
     seconds=12.34,
   )
   content = json.loads(path.read_text())

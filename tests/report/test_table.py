@@ -56,3 +56,19 @@ def test_rows_of_the_three_layouts():
   assert table.rows_of([{'x': 1}]) == [{'x': 1}]
   with pytest.raises(ValueError, match='make no table'):
     table.rows_of([1, 2])
+
+
+def test_nested_values_are_named_by_their_path():
+  values = {
+    'elo': {'overall': {'rlhf': [1, 2, 3]}},
+    'frontier': [{'kl': 1.0}],
+    'count': 4,
+  }
+  assert table.rows_of(values) == [
+    {'name': 'elo.overall.rlhf', 'value': [1, 2, 3]},
+    {'name': 'count', 'value': 4},
+  ]
+  assert table.rows_of(table.at_path(values, 'frontier')) == [{'kl': 1.0}]
+  assert table.at_path(values, '') is values
+  with pytest.raises(ValueError, match="no 'harmless'"):
+    table.at_path(values, 'elo.harmless')
