@@ -8,9 +8,7 @@ Arguments as in configs/pretrain.py.
 """
 
 from configs import presets
-from hh_jax.config import DistillConfig
-from hh_jax.config import parse_arg
-from hh_jax.config import to_config_dict
+from hh_jax.config import DistillConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice) -> DistillConfig:

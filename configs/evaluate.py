@@ -8,11 +8,8 @@
 Arguments as in configs/pretrain.py.
 """
 
-from configs import pm
-from configs import presets
-from hh_jax.config import EvaluateConfig
-from hh_jax.config import parse_arg
-from hh_jax.config import to_config_dict
+from configs import pm, presets
+from hh_jax.config import EvaluateConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice) -> EvaluateConfig:

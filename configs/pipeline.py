@@ -11,18 +11,17 @@ Arguments as in configs/pretrain.py. Every stage's fields can be overridden:
 
 import dataclasses
 
-from configs import distill
-from configs import evaluate
-from configs import pm
-from configs import pmp
-from configs import presets
-from configs import pretrain
-from configs import rejection
-from configs import rlhf
-from hh_jax.config import parse_arg
-from hh_jax.config import PipelineConfig
-from hh_jax.config import PMConfig
-from hh_jax.config import to_config_dict
+from configs import (
+  distill,
+  evaluate,
+  pm,
+  pmp,
+  presets,
+  pretrain,
+  rejection,
+  rlhf,
+)
+from hh_jax.config import PipelineConfig, PMConfig, parse_arg, to_config_dict
 
 TRAIN_SPAN = 0.7  # of the comparisons train the PM that rewards, the rest the
 # held-out one; both are disjoint from the test part

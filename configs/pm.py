@@ -8,9 +8,7 @@ comparisons, -1 takes them as they come).
 """
 
 from configs import presets
-from hh_jax.config import parse_arg
-from hh_jax.config import PMConfig
-from hh_jax.config import to_config_dict
+from hh_jax.config import PMConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice, harmless: float = -1.0) -> PMConfig:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from hh_jax.config import DataConfig
-from hh_jax.config import LoopConfig
-from hh_jax.config import ModelConfig
-from hh_jax.config import OptimizerConfig
-from hh_jax.config import SamplingConfig
+from hh_jax.config import (
+  DataConfig,
+  LoopConfig,
+  ModelConfig,
+  OptimizerConfig,
+  SamplingConfig,
+)
 from hh_jax.models.sizes import model_config
 
 SCALES = ('full', 'demo', 'smoke')
@@ -53,14 +55,21 @@ def model(choice: Choice) -> ModelConfig:
   return model_config(choice.size)
 
 
-def data(choice: Choice, row_length: int, batch_size: int, **fields: object):
+def data(
+  choice: Choice,
+  row_length: int,
+  batch_size: int,
+  num_examples: int = 0,
+  max_path: int = 0,
+) -> DataConfig:
   """Returns a DataConfig of the chosen world."""
   return DataConfig(
     world=choice.world,
     row_length=row_length,
     batch_size=batch_size,
     test_fraction=0.1 if choice.is_nano else 0.05,  # [§2.3] 95/5
-    **fields,
+    num_examples=num_examples,
+    max_path=max_path,
   )
 
 

@@ -8,13 +8,11 @@ demo, smoke). World hh needs --config.data.data_dir=FOLDER with text.
 """
 
 from configs import presets
-from hh_jax.config import parse_arg
-from hh_jax.config import PretrainConfig
-from hh_jax.config import to_config_dict
+from hh_jax.config import PretrainConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice) -> PretrainConfig:
-  num_steps = choice.pick(2000, 700, 4)
+  num_steps = choice.pick(1000, 500, 4)
   if choice.is_nano:
     row_length, batch_size = 512, choice.pick(16, 16, 2)
   else:
@@ -28,7 +26,7 @@ def build(choice: presets.Choice) -> PretrainConfig:
       batch_size,
       # Documents of the lab, of about 240 tokens each; on text files 0
       # reads all of them.
-      num_examples=choice.pick(24_000, 8000, 60)
+      num_examples=choice.pick(20_000, 8000, 60)
       if choice.world == 'lab'
       else 0,
     ),

@@ -9,9 +9,7 @@ Arguments as in configs/pretrain.py, and k.
 """
 
 from configs import presets
-from hh_jax.config import parse_arg
-from hh_jax.config import RejectionConfig
-from hh_jax.config import to_config_dict
+from hh_jax.config import RejectionConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice, k: int = 16) -> RejectionConfig:

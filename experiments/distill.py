@@ -1,6 +1,6 @@
 """Context distillation of the HHH prompt (section A.1).
 
-  python -m experiments.distill --config=configs/distill.py:world=lab,size=nano \
+python -m experiments.distill --config=configs/distill.py:world=lab,size=nano \
     --config.init_from=runs/pretrain \
     --workdir=runs/distill
 """

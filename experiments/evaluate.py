@@ -1,6 +1,7 @@
 """Evaluation of finished models (sections 2.4, 3.2, 4.6 and B.5).
 
-  python -m experiments.evaluate --config=configs/evaluate.py:world=lab,size=nano \
+python -m experiments.evaluate \
+    --config=configs/evaluate.py:world=lab,size=nano \
     --config.pm_from=runs/pm \
     --config.reference_from=runs/distill \
     --config.rlhf_from=runs/rlhf \

@@ -14,8 +14,7 @@ from hh_jax.launch import cli
 
 
 def main(config: PipelineConfig, workdir: str) -> str:
-  from hh_jax.report import page
-  from hh_jax.report import record
+  from hh_jax.report import page, record
   from hh_jax.stages import pipeline
 
   results = pipeline.run(config, workdir)

@@ -1,6 +1,6 @@
 """Preference model on human comparisons (sections 3.1 and A.2).
 
-  python -m experiments.pm --config=configs/pm.py:world=lab,size=nano \
+python -m experiments.pm --config=configs/pm.py:world=lab,size=nano \
     --config.init_from=runs/pmp \
     --workdir=runs/pm
 """

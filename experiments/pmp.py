@@ -1,6 +1,6 @@
 """Preference-model pretraining on ranked answers (section A.2).
 
-  python -m experiments.pmp --config=configs/pmp.py:world=lab,size=nano \
+python -m experiments.pmp --config=configs/pmp.py:world=lab,size=nano \
     --config.init_from=runs/pretrain \
     --workdir=runs/pmp
 """

@@ -1,6 +1,7 @@
 """Language-model pretraining (Bai et al. 2022, section 3.1).
 
-  python -m experiments.pretrain --config=configs/pretrain.py:world=lab,size=nano \
+python -m experiments.pretrain \
+    --config=configs/pretrain.py:world=lab,size=nano \
     --workdir=runs/pretrain
 """
 

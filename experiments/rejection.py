@@ -1,6 +1,7 @@
 """Best of k replies by the preference model (sections 2.3 and B.6).
 
-  python -m experiments.rejection --config=configs/rejection.py:world=lab,size=nano \
+python -m experiments.rejection \
+    --config=configs/rejection.py:world=lab,size=nano \
     --config.policy_from=runs/distill \
     --config.pm_from=runs/pm \
     --workdir=runs/rejection

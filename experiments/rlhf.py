@@ -1,6 +1,6 @@
 """RLHF with PPO (sections 4.1 and B.1).
 
-  python -m experiments.rlhf --config=configs/rlhf.py:world=lab,size=nano \
+python -m experiments.rlhf --config=configs/rlhf.py:world=lab,size=nano \
     --config.policy_from=runs/distill \
     --config.pm_from=runs/pm \
     --workdir=runs/rlhf

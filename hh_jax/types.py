@@ -26,8 +26,7 @@ if not typing.TYPE_CHECKING:
   AnyArray = jax.Array | np.ndarray
 
 
-@flax.struct.dataclass
-class Packed:
+class Packed(flax.struct.PyTreeNode):
   """A batch of token trees laid out in rows (design: packed trees).
 
   Token q attends to token k iff `k <= q` in the row and
@@ -48,16 +47,14 @@ class Packed:
   pair_mask: AnyArray  # [P] bool, the item is real
 
 
-@flax.struct.dataclass
-class LMOutput:
+class LMOutput(flax.struct.PyTreeNode):
   """What a forward pass returns; logits are made by whoever reads them."""
 
   hidden: jax.Array  # [B, T, D] float32, after the final norm
   cache: KVCache | None = None
 
 
-@flax.struct.dataclass
-class KVCache:
+class KVCache(flax.struct.PyTreeNode):
   """Keys and values of every layer, written in place while decoding."""
 
   keys: jax.Array  # [L, B, K, S, H]
@@ -65,8 +62,7 @@ class KVCache:
   length: jax.Array  # [B] int32, slots in use
 
 
-@flax.struct.dataclass
-class DecodeState:
+class DecodeState(flax.struct.PyTreeNode):
   """A resumable batch of sequences being sampled.
 
   A row is done when it sampled end-of-text, which stays in the reply, when its
@@ -85,8 +81,7 @@ class DecodeState:
   has_eot: jax.Array  # [B] bool, ended by a sampled end-of-text
 
 
-@flax.struct.dataclass
-class Rollout:
+class Rollout(flax.struct.PyTreeNode):
   """Sampled replies and what the networks say of them, one row a prompt."""
 
   tokens: jax.Array  # [E, G] int32
@@ -98,8 +93,7 @@ class Rollout:
   has_eot: jax.Array  # [E] bool
 
 
-@flax.struct.dataclass
-class RunState:
+class RunState(flax.struct.PyTreeNode):
   """Everything that changes in a run, and nothing else."""
 
   step: jax.Array  # [] int32, optimizer or PPO iterations done
@@ -108,8 +102,7 @@ class RunState:
   stats: Metrics  # running statistics and controllers, may be empty
 
 
-@flax.struct.dataclass
-class LossSum:
+class LossSum(flax.struct.PyTreeNode):
   """Numerator and denominator of a loss; only the step divides.
 
   `metrics` maps a name to `[2]` float32: a sum and its weight.

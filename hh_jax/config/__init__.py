@@ -6,28 +6,32 @@
    `ValueError` a bad field causes is raised there, before jax is imported.
 """
 
-from hh_jax.config.convert import from_config_dict
-from hh_jax.config.convert import parse_arg
-from hh_jax.config.convert import to_config_dict
-from hh_jax.config.shared import DataConfig
-from hh_jax.config.shared import LoopConfig
-from hh_jax.config.shared import lr_pretrain
-from hh_jax.config.shared import ModelConfig
-from hh_jax.config.shared import OptimizerConfig
-from hh_jax.config.shared import SamplingConfig
-from hh_jax.config.stages import DistillConfig
-from hh_jax.config.stages import EvaluateConfig
-from hh_jax.config.stages import PipelineConfig
-from hh_jax.config.stages import PMConfig
-from hh_jax.config.stages import PMPConfig
-from hh_jax.config.stages import PretrainConfig
-from hh_jax.config.stages import RejectionConfig
-from hh_jax.config.stages import RLHFConfig
+from hh_jax.config.convert import from_config_dict, parse_arg, to_config_dict
+from hh_jax.config.shared import (
+  DataConfig,
+  LoopConfig,
+  ModelConfig,
+  OptimizerConfig,
+  SamplingConfig,
+  lr_pretrain,
+)
+from hh_jax.config.stages import (
+  DistillConfig,
+  EvaluateConfig,
+  FoldsConfig,
+  PipelineConfig,
+  PMConfig,
+  PMPConfig,
+  PretrainConfig,
+  RejectionConfig,
+  RLHFConfig,
+)
 
 __all__ = [
   'DataConfig',
   'DistillConfig',
   'EvaluateConfig',
+  'FoldsConfig',
   'LoopConfig',
   'ModelConfig',
   'OptimizerConfig',

@@ -33,7 +33,7 @@ def from_config_dict(
       of another type, or a value that the dataclass refuses.
   """
   hints = typing.get_type_hints(cls)
-  names = [field.name for field in dataclasses.fields(cls)]
+  names = list(hints)
   for key in values:
     if key not in names:
       raise ValueError(f'{path}.{key} is unknown{nearest(key, names)}')
@@ -94,7 +94,7 @@ def _parse(kind: type, text: str, name: str) -> Plain:
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
-  if dataclasses.is_dataclass(hint):
+  if isinstance(hint, type) and dataclasses.is_dataclass(hint):
     if dataclasses.is_dataclass(value):
       return value
     if not isinstance(value, Mapping | ml_collections.ConfigDict):

@@ -16,15 +16,18 @@ WORLDS = ('lab', 'hh')
 
 
 def require(condition: bool, message: str) -> None:
+  """Raises ValueError with the message unless the condition holds."""
   if not condition:
     raise ValueError(message)
 
 
 def one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
+  """Raises ValueError unless the value is one of the choices."""
   require(value in choices, f'{name}={value!r} is not one of {choices}')
 
 
 def positive(owner: object, *names: str) -> None:
+  """Raises ValueError unless the named attributes are above zero."""
   for name in names:
     value = getattr(owner, name)
     require(value > 0, f'{name}={value!r} must be positive')
@@ -197,6 +200,7 @@ class DataConfig:
   test_fraction: float = 0.05  # by hash of the first human turn [§2.3]
   span_start: float = 0.0  # part of the training split, by the same hash,
   span_end: float = 1.0  # so that PMs can be trained on disjoint halves
+  split_offset: float = 0.0  # turns the split; k * test_fraction gives folds
 
   def __post_init__(self):
     one_of('world', self.world, WORLDS)

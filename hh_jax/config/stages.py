@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 
 from hh_jax.config import shared
-from hh_jax.config.shared import DataConfig
-from hh_jax.config.shared import LoopConfig
-from hh_jax.config.shared import ModelConfig
-from hh_jax.config.shared import OptimizerConfig
-from hh_jax.config.shared import SamplingConfig
+from hh_jax.config.shared import (
+  DataConfig,
+  LoopConfig,
+  ModelConfig,
+  OptimizerConfig,
+  SamplingConfig,
+)
 
 field = dataclasses.field
 
@@ -220,6 +222,23 @@ class EvaluateConfig:
       'k',
       'games_per_prompt',
       'num_bootstrap',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldsConfig:
+  """Preference models by cross-validation, so that every pair is tested."""
+
+  seed: int = 0
+  init_from: str = ''  # workdir of preference-model (or LM) pretraining
+  pm: PMConfig = field(default_factory=PMConfig)
+  num_folds: int = 5  # by hash of the first human turn
+  num_bootstrap: int = 1000
+  record: str = ''  # result file that also takes the numbers; '': none
+
+  def __post_init__(self):
+    shared.require(
+      self.num_folds >= 2, f'num_folds={self.num_folds} must be at least 2'
     )
 
 

@@ -286,19 +286,25 @@ def hash_unit(first_human: str) -> float:
   return int(digest[:_HEX_DIGITS], 16) / 16**_HEX_DIGITS
 
 
+def place_of(first_human: str, offset: float = 0.0) -> float:
+  """Place of a conversation in [0, 1) after turning the circle by `offset`."""
+  return (hash_unit(first_human) - offset) % 1.0
+
+
 def in_span(
   first_human: str,
   *,
   test_fraction: float,
   span_start: float = 0.0,
   span_end: float = 1.0,
+  offset: float = 0.0,
 ) -> bool:
   """Whether a conversation is in the given part of the training split.
 
   Spans cut the training split itself, so that disjoint spans give disjoint
   halves whatever `test_fraction` is.
   """
-  unit = hash_unit(first_human)
+  unit = place_of(first_human, offset)
   if unit < test_fraction:
     return False
   place = (unit - test_fraction) / (1 - test_fraction)
@@ -310,18 +316,28 @@ def split(
   test_fraction: float,
   span_start: float = 0.0,
   span_end: float = 1.0,
+  offset: float = 0.0,
 ) -> tuple[list[Comparison], list[Comparison]]:
-  """Splits by first human turn into (training span, test), order kept."""
+  """Splits by first human turn into (training span, test), order kept.
+
+  Args:
+    comparisons: What is split.
+    test_fraction: Share of first turns in the test part.
+    span_start: Start of the part of the training split that is returned.
+    span_end: Its end.
+    offset: Turns the split, so that offsets of k * test_fraction are folds.
+  """
   train, test = [], []
   for comparison in comparisons:
     first = comparison.prompt.first_human
-    if hash_unit(first) < test_fraction:
+    if place_of(first, offset) < test_fraction:
       test.append(comparison)
     elif in_span(
       first,
       test_fraction=test_fraction,
       span_start=span_start,
       span_end=span_end,
+      offset=offset,
     ):
       train.append(comparison)
   return train, test

@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from hh_jax.data.comparisons import Comparison
-from hh_jax.stats import agreement
-from hh_jax.stats import bootstrap
-from hh_jax.stats import calibration
+from hh_jax.stats import agreement, bootstrap, calibration
 
 SIDES = ('helpful', 'harmless')
 

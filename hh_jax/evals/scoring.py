@@ -12,14 +12,11 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from hh_jax.data import packing
-from hh_jax.data import trees
+from hh_jax.data import packing, trees
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.models import heads
-from hh_jax.models import ladder
+from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
-from hh_jax.types import Packed
-from hh_jax.types import Params
+from hh_jax.types import Packed, Params
 
 BATCH_SIZE = 64
 
@@ -79,7 +76,7 @@ def score_candidates(
     trees.best_of_k_tree(prompt, group, tokenizer.eoc)
     for prompt, group in zip(prompts, replies, strict=True)
   ]
-  longest = max((tree_length(item) for item in items), default=1)
+  longest = max((item.num_tokens for item in items), default=1)
   num_candidates = max((len(group) for group in replies), default=1)
   return score_trees(
     model,
@@ -101,10 +98,6 @@ def score_replies(
   """Scores one reply for each prompt, [N]; see `score_candidates`."""
   groups = [[reply] for reply in replies]
   return score_candidates(model, params, tokenizer, prompts, groups)[:, 0]
-
-
-def tree_length(tree: trees.Tree) -> int:
-  return sum(len(segment.tokens) for segment in tree.segments)
 
 
 def round_up(length: int, multiple: int = 128) -> int:

@@ -74,7 +74,7 @@ def _prompt_cache(
   last = jnp.take_along_axis(
     output.hidden, (lengths - 1)[:, None, None], axis=1
   )
-  return output.cache.replace(length=lengths), last[:, 0]
+  return ladder.cache_of(output).replace(length=lengths), last[:, 0]
 
 
 def _start(
@@ -187,9 +187,10 @@ def _advance(
   newest = jnp.maximum(state.num_sampled - 1, 0)[:, None]
   tokens = jnp.take_along_axis(state.tokens, newest, axis=1)[:, 0]
   output = ladder.forward_cached(model, params, tokens, state.cache)
-  length = jnp.where(state.is_done, state.cache.length, output.cache.length)
+  cache = ladder.cache_of(output)
+  length = jnp.where(state.is_done, state.cache.length, cache.length)
   return state.replace(
-    cache=output.cache.replace(length=length),
+    cache=cache.replace(length=length),
     last_hidden=jnp.where(
       state.is_done[:, None], state.last_hidden, output.hidden[:, 0]
     ),

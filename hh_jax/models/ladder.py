@@ -7,6 +7,7 @@ or `forward_cached` (one new token a row).
 from __future__ import annotations
 
 import functools
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ __all__ = [
   'LADDER',
   'NANO',
   'build',
+  'cache_of',
   'forward',
   'forward_cached',
   'init',
@@ -68,13 +70,14 @@ def forward(
   Returns:
     Hidden states [B, T, D] after the final norm, float32.
   """
-  return model.clone(keeps_keys=keeps_keys).apply(
+  output = model.clone(keeps_keys=keeps_keys).apply(
     {'params': params},
     packed.tokens,
     packed.positions,
     packed.enter,
     packed.leave,
   )
+  return typing.cast(LMOutput, output)
 
 
 def forward_cached(
@@ -90,9 +93,17 @@ def forward_cached(
   """
   column = tokens[:, None]
   positions = cache.length[:, None]
-  return model.apply(
+  output = model.apply(
     {'params': params}, column, positions, column, column, cache
   )
+  return typing.cast(LMOutput, output)
+
+
+def cache_of(output: LMOutput) -> KVCache:
+  """The cache of a forward pass that kept its keys and values."""
+  if output.cache is None:
+    raise ValueError('the forward pass kept no keys; pass keeps_keys=True')
+  return output.cache
 
 
 def rectangle(tokens: jax.Array, lengths: jax.Array) -> Packed:

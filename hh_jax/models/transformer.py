@@ -45,15 +45,14 @@ class View(NamedTuple):
   length: jax.Array | None  # [B] int32, cache slots used before this token
 
 
+KeysValues = tuple[jax.Array, jax.Array]
+
+
 class Stream(NamedTuple):
   """The carry of the scan over layers."""
 
   x: jax.Array  # [B, T, D] float32
-  keys: jax.Array | None  # [L, B, K, S, H]
-  values: jax.Array | None  # [L, B, K, S, H]
-
-
-KeysValues = tuple[jax.Array, jax.Array]
+  cache: KeysValues | None  # of all layers, each [L, B, K, S, H]
 
 
 class Block(nn.Module):
@@ -118,13 +117,15 @@ class Block(nn.Module):
     key = self._heads('key', inputs, cfg.kv_heads, view).astype(dtype)
     value = self._heads('value', inputs, cfg.kv_heads, view).astype(dtype)
     kept = None
-    if stream.keys is not None:
-      stream = _write(stream, layer, view.length, key, value)
+    length = view.length
+    if length is not None and stream.cache is not None:
+      keys, values = _write(stream.cache, layer, length, key, value)
+      stream = stream._replace(cache=(keys, values))
       attended = attention.cached_attention(
         query[:, 0],
-        stream.keys[layer],
-        stream.values[layer],
-        view.length + 1,
+        keys[layer],
+        values[layer],
+        length + 1,
         compute_dtype=dtype,
       )[:, None]
     else:
@@ -157,20 +158,21 @@ def _residual_std(cfg: ModelConfig) -> float:
 
 
 def _write(
-  stream: Stream,
+  cache: KeysValues,
   layer: jax.Array,
   slot: jax.Array,
   key: jax.Array,
   value: jax.Array,
-) -> Stream:
+) -> KeysValues:
   """Puts one token's key and value [B, 1, K, H] at each row's own slot.
 
   A row whose cache is full writes nothing: a finished row may idle there.
   """
   rows = jnp.arange(slot.shape[0], dtype=jnp.int32)
-  return stream._replace(
-    keys=stream.keys.at[layer, rows, :, slot].set(key[:, 0], mode='drop'),
-    values=stream.values.at[layer, rows, :, slot].set(value[:, 0], mode='drop'),
+  keys, values = cache
+  return (
+    keys.at[layer, rows, :, slot].set(key[:, 0], mode='drop'),
+    values.at[layer, rows, :, slot].set(value[:, 0], mode='drop'),
   )
 
 
@@ -210,7 +212,7 @@ class Transformer(nn.Module):
       raise ValueError(f'a cache takes one token a row, not {tokens.shape[1]}')
     x = self._embed(tokens, positions)
     view = View(positions, enter, leave, cache.length if cache else None)
-    stream = Stream(x, *((cache.keys, cache.values) if cache else (None, None)))
+    stream = Stream(x, (cache.keys, cache.values) if cache else None)
     stream, kept = self._blocks()(
       stream, jnp.arange(cfg.num_layers, dtype=jnp.int32), view
     )
@@ -218,11 +220,13 @@ class Transformer(nn.Module):
     hidden = final_norm(stream.x)
     self._unembed_parameter()
     if cache is not None:
-      cache = KVCache(stream.keys, stream.values, cache.length + 1)
+      keys, values = stream.cache
+      cache = KVCache(keys=keys, values=values, length=cache.length + 1)
     elif kept is not None:
       num_kept = jnp.full(tokens.shape[:1], tokens.shape[1], jnp.int32)
-      cache = KVCache(*kept, num_kept)
-    return LMOutput(hidden, cache)
+      keys, values = kept
+      cache = KVCache(keys=keys, values=values, length=num_kept)
+    return LMOutput(hidden=hidden, cache=cache)
 
   def _embed(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
     cfg = self.config

@@ -16,8 +16,7 @@ Reference: Bai et al. 2022, section A.1 and figure 30.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.struct
 import jax
@@ -26,32 +25,19 @@ import numpy as np
 import optax
 
 from hh_jax.config import DistillConfig
-from hh_jax.data import corpora
-from hh_jax.data import order
-from hh_jax.data import packing
-from hh_jax.data import trees
+from hh_jax.data import corpora, order, packing, trees
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.losses import distillation
-from hh_jax.models import heads
-from hh_jax.models import ladder
+from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
-from hh_jax.ops import arrays
-from hh_jax.ops import logprobs
-from hh_jax.stages import loading
-from hh_jax.stages import prompt_effect
-from hh_jax.stages import session
-from hh_jax.stages import worlds
+from hh_jax.ops import arrays, logprobs
+from hh_jax.stages import loading, prompt_effect, session, worlds
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
-from hh_jax.types import LossSum
-from hh_jax.types import Metrics
-from hh_jax.types import Packed
-from hh_jax.types import Params
-from hh_jax.types import RunState
+from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
 
-@flax.struct.dataclass
-class DistillBatch:
+class DistillBatch(flax.struct.PyTreeNode):
   """The same sequences with and without the prompt.
 
   An index is `row * T + column` of the token before a target, in the batch it
@@ -154,7 +140,11 @@ def make_batch(
     ):
       table[example, : len(steps)] = row * row_length + column + steps
   return DistillBatch(
-    together.packed, alone.packed, teacher_index, student_index, mask
+    teacher=together.packed,
+    student=alone.packed,
+    teacher_index=jnp.asarray(teacher_index),
+    student_index=jnp.asarray(student_index),
+    mask=jnp.asarray(mask),
   )
 
 
@@ -242,7 +232,7 @@ def read_sequences(
   total = config.num_steps * data.batch_size
   num_text = round(total * config.text_fraction)
   marker = tokenizer.encode_turn_marker('human')
-  texts = []
+  texts: list[np.ndarray] = []
   for document in worlds.documents(data, config.seed):
     if len(texts) == num_text:
       break

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,9 @@ import numpy as np
 from hh_jax.config import EvaluateConfig
 from hh_jax.data.comparisons import Comparison
 from hh_jax.data.prompts import Prompt
-from hh_jax.evals import policy_games
-from hh_jax.evals import preference_accuracy
-from hh_jax.evals import scoring
+from hh_jax.evals import policy_games, preference_accuracy, scoring
 from hh_jax.generation import best_of_k
-from hh_jax.stages import loading
-from hh_jax.stages import preference
-from hh_jax.stages import rejection
-from hh_jax.stages import session
-from hh_jax.stages import worlds
+from hh_jax.stages import loading, preference, rejection, session, worlds
 from hh_jax.stats import bootstrap
 from hh_jax.training import workdir as workdir_lib
 
@@ -245,6 +238,7 @@ def score_policies(
 def intervals_by_side(
   prompts: Sequence[Prompt], values: np.ndarray
 ) -> dict[str, list[float]]:
+  """Returns the mean of each side, [low, mid, high]."""
   sides = np.array([prompt.side for prompt in prompts])
   return {
     side: bootstrap.mean_interval(values[sides == side]).tolist()
@@ -290,6 +284,7 @@ def elo_by_side(
   games: policy_games.Games,
   prompts: Sequence[Prompt],
 ) -> dict[str, dict[str, list[float]]]:
+  """Returns Elo scores over all prompts and over those of each side."""
   sides = np.array([prompt.side for prompt in prompts])
   parts = {'overall': games}
   for side in worlds.SIDES:

@@ -15,18 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.config import from_config_dict
-from hh_jax.config import ModelConfig
-from hh_jax.config import SamplingConfig
-from hh_jax.data.dialogue import Dialogue
-from hh_jax.data.dialogue import Turn
+from hh_jax.config import ModelConfig, SamplingConfig, from_config_dict
+from hh_jax.data.dialogue import Dialogue, Turn
 from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.evals import scoring
 from hh_jax.generation import decode
 from hh_jax.models import ladder
 from hh_jax.models.transformer import Transformer
-from hh_jax.evals import scoring
-from hh_jax.training import checkpoint
-from hh_jax.training import keys
+from hh_jax.training import checkpoint, keys
 from hh_jax.training import workdir as workdir_lib
 from hh_jax.types import Params
 
@@ -92,6 +88,7 @@ class Run:
 
 
 def as_dialogue(prompt: str | Dialogue) -> Dialogue:
+  """Returns a dialogue; a text is its one human turn."""
   if isinstance(prompt, Dialogue):
     return prompt
   return Dialogue((Turn('human', prompt),))
@@ -130,9 +127,7 @@ def load_run(workdir: str | pathlib.Path) -> Run:
   config_file = workdir / 'config.json'
   if not config_file.exists():
     raise ValueError(f'{workdir} holds no run (no config.json)')
-  done = workdir_lib.read_done(workdir)
-  if done is None:
-    raise ValueError(f'{workdir} is not finished; run its stage again first')
+  done = workdir_lib.read_result(workdir)
   described = json.loads((workdir / MODEL_FILE).read_text())
   model_config = from_config_dict(ModelConfig, described['model'])
   tokenizer = Tokenizer.load(workdir / TOKENIZER_FILE)

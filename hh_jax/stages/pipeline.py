@@ -18,17 +18,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hh_jax.config import DataConfig
-from hh_jax.config import PipelineConfig
-from hh_jax.stages import distill
-from hh_jax.stages import evaluate
-from hh_jax.stages import pipeline_results
-from hh_jax.stages import pm
-from hh_jax.stages import pmp
-from hh_jax.stages import pretrain
-from hh_jax.stages import rejection
-from hh_jax.stages import rlhf
-from hh_jax.stages import worlds
+from hh_jax.config import DataConfig, PipelineConfig
+from hh_jax.stages import (
+  distill,
+  evaluate,
+  pipeline_results,
+  pm,
+  pmp,
+  pretrain,
+  rejection,
+  rlhf,
+  worlds,
+)
 from hh_jax.training import workdir as workdir_lib
 
 log = logging.getLogger(__name__)

@@ -40,7 +40,7 @@ def collect(
 ) -> dict[str, Any]:
   """Returns the content of `results.json`."""
   done = {
-    stage.name: workdir_lib.read_done(workdir / stage.name)
+    stage.name: workdir_lib.read_result(workdir / stage.name)
     for stage in stages
   }
   evaluation = json.loads(

@@ -17,17 +17,12 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from hh_jax.config import DataConfig
-from hh_jax.config import PMConfig
+from hh_jax.config import DataConfig, PMConfig
 from hh_jax.data.comparisons import Comparison
 from hh_jax.evals import preference_accuracy
 from hh_jax.models import heads
-from hh_jax.stages import loading
-from hh_jax.stages import preference
-from hh_jax.stages import session
-from hh_jax.stages import worlds
-from hh_jax.training import keys
-from hh_jax.training import optimizer
+from hh_jax.stages import loading, preference, session, worlds
+from hh_jax.training import keys, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import Params
 

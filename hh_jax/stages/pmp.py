@@ -18,11 +18,7 @@ import jax
 
 from hh_jax.config import PMPConfig
 from hh_jax.data.comparisons import Comparison
-from hh_jax.stages import loading
-from hh_jax.stages import pm
-from hh_jax.stages import preference
-from hh_jax.stages import session
-from hh_jax.stages import worlds
+from hh_jax.stages import loading, pm, preference, session, worlds
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
 

@@ -25,18 +25,14 @@ import numpy as np
 
 from hh_jax.config import RLHFConfig
 from hh_jax.data.prompts import Prompt
+from hh_jax.evals import scoring
 from hh_jax.generation import decode
 from hh_jax.losses import ppo
-from hh_jax.models import heads
-from hh_jax.models import ladder
-from hh_jax.models import readout
+from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
-from hh_jax.ops import arrays
-from hh_jax.ops import logprobs
-from hh_jax.stages import loading
+from hh_jax.ops import arrays, logprobs
+from hh_jax.stages import loading, worlds
 from hh_jax.stages import rollout as rollout_lib
-from hh_jax.evals import scoring
-from hh_jax.stages import worlds
 from hh_jax.stats import bootstrap
 from hh_jax.training import keys
 from hh_jax.training import workdir as workdir_lib

@@ -20,21 +20,14 @@ import jax.numpy as jnp
 import optax
 
 from hh_jax.config import RLHFConfig
-from hh_jax.losses import gae
-from hh_jax.losses import ppo
-from hh_jax.models import heads
-from hh_jax.models import ladder
-from hh_jax.models import readout
+from hh_jax.losses import gae, ppo
+from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
 from hh_jax.ops import arrays
 from hh_jax.stages.rollout import ReplyBatch
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
-from hh_jax.types import LossSum
-from hh_jax.types import Metrics
-from hh_jax.types import Params
-from hh_jax.types import Rollout
-from hh_jax.types import RunState
+from hh_jax.types import LossSum, Metrics, Params, Rollout, RunState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +39,7 @@ class Networks:
   pm: Transformer
 
 
-@flax.struct.dataclass
-class Targets:
+class Targets(flax.struct.PyTreeNode):
   """What the updates of one rollout aim at; tables of [E, G] float32."""
 
   mask: jax.Array  # [E, G] bool

@@ -12,32 +12,22 @@ Reference: Bai et al. 2022, sections 3.1, 5.1.2 and A.2.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 import optax
 
 from hh_jax.config import DataConfig
-from hh_jax.data import order
-from hh_jax.data import packing
-from hh_jax.data import trees
+from hh_jax.data import order, packing, trees
 from hh_jax.data.comparisons import Comparison
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import scoring
-from hh_jax.losses import lm
-from hh_jax.losses import preference
-from hh_jax.models import heads
-from hh_jax.models import ladder
-from hh_jax.models import readout
+from hh_jax.losses import lm, preference
+from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
 from hh_jax.training import state as state_lib
-from hh_jax.types import LossSum
-from hh_jax.types import Metrics
-from hh_jax.types import Packed
-from hh_jax.types import Params
-from hh_jax.types import RunState
+from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
 Step = Callable[[RunState, Packed], tuple[RunState, Metrics]]
 
@@ -220,7 +210,7 @@ def mix(
     total = num_comparisons or int(min(limits))
   wanted = {'harmless': round(total * fraction)}
   wanted['helpful'] = total - wanted['harmless']
-  mixed = []
+  mixed: list[Comparison] = []
   for side, items in sides.items():
     if wanted[side] > len(items):
       raise ValueError(

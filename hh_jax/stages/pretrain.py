@@ -16,24 +16,15 @@ import jax
 import optax
 
 from hh_jax.config import PretrainConfig
-from hh_jax.data import corpora
-from hh_jax.data import rows
+from hh_jax.data import corpora, rows
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.losses import lm
-from hh_jax.models import ladder
-from hh_jax.models import readout
+from hh_jax.models import ladder, readout
 from hh_jax.models.transformer import Transformer
-from hh_jax.stages import preference
-from hh_jax.stages import session
-from hh_jax.stages import worlds
-from hh_jax.training import keys
-from hh_jax.training import optimizer
+from hh_jax.stages import preference, session, worlds
+from hh_jax.training import keys, optimizer
 from hh_jax.training import state as state_lib
-from hh_jax.types import LossSum
-from hh_jax.types import Metrics
-from hh_jax.types import Packed
-from hh_jax.types import Params
-from hh_jax.types import RunState
+from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
 
 def make_pretrain_step(

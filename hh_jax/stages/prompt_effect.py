@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.config import DistillConfig
-from hh_jax.config import SamplingConfig
+from hh_jax.config import DistillConfig, SamplingConfig
 from hh_jax.generation import decode
-from hh_jax.stages import loading
-from hh_jax.stages import worlds
+from hh_jax.stages import loading, worlds
 from hh_jax.stats import bootstrap
 from hh_jax.training import keys
 from hh_jax.types import Params

@@ -16,17 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.config import RejectionConfig
-from hh_jax.config import SamplingConfig
+from hh_jax.config import RejectionConfig, SamplingConfig
 from hh_jax.data.dialogue import Dialogue
 from hh_jax.data.prompts import Prompt
-from hh_jax.generation import best_of_k
-from hh_jax.stages import loading
 from hh_jax.evals import scoring
-from hh_jax.stages import session
-from hh_jax.stages import worlds
-from hh_jax.stats import bootstrap
-from hh_jax.stats import frontier
+from hh_jax.generation import best_of_k
+from hh_jax.stages import loading, session, worlds
+from hh_jax.stats import bootstrap, frontier
 from hh_jax.training import keys
 from hh_jax.training import workdir as workdir_lib
 

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -30,20 +28,13 @@ import optax
 from hh_jax.config import RLHFConfig
 from hh_jax.data import order
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.generation import decode
-from hh_jax.stages import loading
-from hh_jax.stages import policy_points
-from hh_jax.stages import ppo_step
-from hh_jax.stages import rollout as rollout_lib
 from hh_jax.evals import scoring
-from hh_jax.stages import session
-from hh_jax.stages import worlds
+from hh_jax.generation import decode
+from hh_jax.stages import loading, policy_points, ppo_step, session, worlds
+from hh_jax.stages import rollout as rollout_lib
 from hh_jax.training import keys
 from hh_jax.training import state as state_lib
-from hh_jax.types import Metrics
-from hh_jax.types import Params
-from hh_jax.types import Rollout
-from hh_jax.types import RunState
+from hh_jax.types import Metrics, Params, Rollout, RunState
 
 Iteration = Callable[[RunState, Params, int], tuple[RunState, Metrics]]
 NUM_CENTER_PROMPTS = 256  # held-out replies of π0 whose mean score is zero
@@ -225,7 +216,7 @@ def make_iteration(
   part = size // config.minibatches
 
   def pack(
-    replies: rollout_lib.Replies, examples: Sequence[int]
+    replies: rollout_lib.Replies, examples: Sequence[int] | np.ndarray
   ) -> rollout_lib.ReplyBatch:
     return rollout_lib.pack_replies(
       replies, examples, tokenizer, config.data.row_length, part

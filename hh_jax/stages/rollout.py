@@ -16,16 +16,15 @@ from collections.abc import Sequence
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from hh_jax.data import packing
-from hh_jax.data import trees
+from hh_jax.data import packing, trees
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.types import Packed
 
 
-@flax.struct.dataclass
-class ReplyBatch:
+class ReplyBatch(flax.struct.PyTreeNode):
   """Replies packed with their prompts.
 
   `packed.score_index` is [E, 1]: the end-of-context token of each reply.
@@ -96,4 +95,8 @@ def pack_replies(
     is_sampled = columns < replies.num_tokens[e]
     reply_index[slot] = np.where(is_sampled, start + columns, -1)
     example[slot] = e
-  return ReplyBatch(batch.packed, reply_index, example)
+  return ReplyBatch(
+    packed=batch.packed,
+    reply_index=jnp.asarray(reply_index),
+    example=jnp.asarray(example),
+  )

@@ -12,8 +12,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -28,10 +27,9 @@ from hh_jax.training import loop as loop_lib
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import state as state_lib
 from hh_jax.training import workdir as workdir_lib
-from hh_jax.types import Metrics
-from hh_jax.types import RunState
+from hh_jax.types import Metrics, RunState
 
-NOT_IN_FINGERPRINT = ('loop', 'num_steps', 'num_iterations')
+NOT_IN_FINGERPRINT = ('loop', 'num_steps', 'num_iterations', 'record')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Session:
     init: Callable[[], RunState],
     advance: Callable[[RunState, int], tuple[RunState, Metrics]],
     total_steps: int,
-    on_step: Callable[[RunState, int], None] | None = None,
+    on_step: loop_lib.OnStep | None = None,
   ) -> RunState:
     """Runs the stage's loop to its end; resumes where it was stopped."""
     mesh = sharding.make_mesh(

@@ -12,30 +12,21 @@ import logging
 import math
 import pathlib
 import zlib
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hh_jax.config import DataConfig
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.data import corpora
+from hh_jax.data import corpora, order, ranked
 from hh_jax.data import hhh_prompt as real_prompt
-from hh_jax.data import order
 from hh_jax.data import prompts as prompts_lib
-from hh_jax.data.comparisons import Comparison
-from hh_jax.data.comparisons import ComparisonSet
-from hh_jax.data.dialogue import BREAK
-from hh_jax.data.dialogue import Dialogue
-from hh_jax.data.dialogue import Turn
+from hh_jax.data.comparisons import Comparison, ComparisonSet
+from hh_jax.data.dialogue import BREAK, Dialogue, Turn
 from hh_jax.data.prompts import Prompt
-from hh_jax.data import ranked
 from hh_jax.evals import policy_games
-from hh_jax.lab import constants
-from hh_jax.lab import crowd
+from hh_jax.lab import constants, crowd, judge, reference
 from hh_jax.lab import hhh_prompt as lab_prompt
-from hh_jax.lab import judge
 from hh_jax.lab import posts as lab_posts
-from hh_jax.lab import reference
 from hh_jax.lab import world as lab
 
 SIDES = ('helpful', 'harmless')
@@ -93,7 +84,11 @@ def split(
 ) -> tuple[list[Comparison], list[Comparison]]:
   """Splits by first human turn into the training span and the test part."""
   return comparisons_lib.split(
-    items, data.test_fraction, data.span_start, data.span_end
+    items,
+    data.test_fraction,
+    data.span_start,
+    data.span_end,
+    data.split_offset,
   )
 
 
@@ -118,8 +113,14 @@ def _posts(
 
 
 def _lab_post(post: lab_posts.RankedPost) -> ranked.RankedPost:
-  answers = tuple(ranked.Answer(**answer) for answer in post['answers'])
-  return ranked.RankedPost(**{**post, 'answers': answers})
+  return ranked.RankedPost(
+    site=post['site'],
+    question_id=post['question_id'],
+    title=post['title'],
+    body=post['body'],
+    score=post['score'],
+    answers=tuple(ranked.Answer(**answer) for answer in post['answers']),
+  )
 
 
 def prompts(

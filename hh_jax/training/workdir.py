@@ -122,6 +122,18 @@ def read_done(workdir: Workdir) -> dict[str, Any] | None:
   return json.loads(path.read_text()) if path.exists() else None
 
 
+def read_result(workdir: Workdir) -> dict[str, Any]:
+  """Returns the result of a finished run.
+
+  Raises:
+    ValueError: The run is not finished.
+  """
+  result = read_done(workdir)
+  if result is None:
+    raise ValueError(f'{workdir} is not finished; run its stage again first')
+  return result
+
+
 def is_done(workdir: Workdir) -> bool:
   """Whether a run has written its final result."""
   return (pathlib.Path(workdir) / DONE).exists()

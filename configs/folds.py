@@ -1,0 +1,24 @@
+"""Preference models by 5-fold cross-validation (sections 3.2 and 5.1).
+
+  python -m experiments.folds --config=configs/folds.py:world=hh,size=nano \
+    --config.init_from=runs/hh/pmp --config.pm.data.data_dir=FOLDER \
+    --workdir=runs/folds
+
+Arguments as in configs/pretrain.py.
+"""
+
+from configs import pm, presets
+from hh_jax.config import FoldsConfig, parse_arg, to_config_dict
+
+
+def build(choice: presets.Choice) -> FoldsConfig:
+  return FoldsConfig(
+    pm=pm.build(choice),
+    num_folds=choice.pick(5, 5, 2),
+    num_bootstrap=choice.pick(1000, 500, 50),
+  )
+
+
+def get_config(arg: str | None = None):
+  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
+  return to_config_dict(build(choice))
