@@ -12,13 +12,13 @@ from hh_jax.config import PMConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice, harmless: float = -1.0) -> PMConfig:
-  row_length = 512 if choice.is_nano else 1024  # [§A.2]
+  row_length = presets.short_rows(choice, 1024)  # [§A.2]
   return PMConfig(
     data=presets.data(
       choice,
       row_length,
       choice.pick(32, 32, 4),  # [A-2nd]
-      num_examples=choice.pick(40_000, 12_000, 120)
+      num_examples=choice.pick(24_000, 8000, 120)
       if choice.world == 'lab'
       else 0,
     ),

@@ -11,7 +11,7 @@ from hh_jax.config import PMPConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice) -> PMPConfig:
-  row_length = 512 if choice.is_nano else 1024  # [§A.2]
+  row_length = presets.short_rows(choice, 1024)  # [§A.2]
   return PMPConfig(
     data=presets.data(choice, row_length, choice.pick(64, 64, 4)),
     optimizer=presets.rate(choice, 0.1, 0.5, 'constant'),  # [§A.2]

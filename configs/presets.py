@@ -73,6 +73,17 @@ def data(
   )
 
 
+def short_rows(choice: Choice, paper_row: int) -> int:
+  """Returns tokens of a row that holds prompts with their replies.
+
+  The paper's context on the ladder. On nano rungs the rows are as short as
+  the world's dialogues allow, because attention costs T per token.
+  """
+  if not choice.is_nano:
+    return paper_row
+  return 256 if choice.world == 'lab' else 512
+
+
 def loop(choice: Choice) -> LoopConfig:
   return LoopConfig(
     log_every=choice.pick(50, 50, 1),

@@ -13,7 +13,7 @@ from hh_jax.config import RejectionConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice, k: int = 16) -> RejectionConfig:
-  row_length = 512 if choice.is_nano else 2048
+  row_length = presets.short_rows(choice, 2048)
   return RejectionConfig(
     data=presets.data(choice, row_length, 32),
     sampling=presets.sampling(choice),

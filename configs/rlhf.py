@@ -12,18 +12,18 @@ from hh_jax.config import RLHFConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice) -> RLHFConfig:
-  row_length = 512 if choice.is_nano else 2048
+  row_length = presets.short_rows(choice, 2048)
   return RLHFConfig(
-    data=presets.data(choice, row_length, choice.pick(256, 256, 8)),
+    data=presets.data(choice, row_length, choice.pick(128, 128, 8)),
     sampling=presets.sampling(choice),
-    optimizer=presets.rate(choice, 0.01, 0.3, 'constant'),  # [§4.1]
+    optimizer=presets.rate(choice, 0.01, 0.1, 'constant'),  # [§4.1]
     loop=presets.loop(choice),
-    num_iterations=choice.pick(200, 60, 2),
+    num_iterations=choice.pick(150, 50, 2),
     passes=choice.pick(2, 2, 1),  # K: 1, 2 and 4 in the paper [§4.1]
     minibatches=choice.pick(4, 4, 2),
     num_prompts=choice.pick(20_000, 8000, 40),
     value_lr_multiple=1.0,
-    eval_every=choice.pick(20, 10, 1),
+    eval_every=choice.pick(15, 10, 1),
     eval_prompts=choice.pick(512, 512, 16),
   )
 
