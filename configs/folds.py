@@ -1,7 +1,7 @@
 """Preference models by 5-fold cross-validation (sections 3.2 and 5.1).
 
   python -m experiments.folds --config=configs/folds.py:world=hh,size=nano \
-    --config.init_from=runs/hh/pmp --config.pm.data.data_dir=FOLDER \
+    --config.init_from=runs/hh/pmp --config.data.data_dir=FOLDER \
     --workdir=runs/folds
 
 Arguments as in configs/pretrain.py.
@@ -12,8 +12,11 @@ from hh_jax.config import FoldsConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice) -> FoldsConfig:
+  model = pm.build(choice)
   return FoldsConfig(
-    pm=pm.build(choice),
+    data=model.data,
+    loop=model.loop,
+    pm=model,
     num_folds=choice.pick(5, 5, 2),
     num_bootstrap=choice.pick(1000, 500, 50),
   )

@@ -1,7 +1,7 @@
 """Preference models by 5-fold cross-validation (sections 3.2 and 5.1).
 
 python -m experiments.folds --config=configs/folds.py:world=hh,size=nano \
-    --config.init_from=runs/hh/pmp --config.pm.data.data_dir=FOLDER \
+    --config.init_from=runs/hh/pmp --config.data.data_dir=FOLDER \
     --workdir=runs/folds
 """
 

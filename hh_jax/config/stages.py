@@ -231,7 +231,9 @@ class FoldsConfig:
 
   seed: int = 0
   init_from: str = ''  # workdir of preference-model (or LM) pretraining
-  pm: PMConfig = field(default_factory=PMConfig)
+  data: DataConfig = field(default_factory=DataConfig)
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  pm: PMConfig = field(default_factory=PMConfig)  # with `data` and `loop`
   num_folds: int = 5  # by hash of the first human turn
   num_bootstrap: int = 1000
   record: str = ''  # result file that also takes the numbers; '': none

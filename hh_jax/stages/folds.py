@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 
 def run(config: FoldsConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
   """Trains and tests every fold; returns and writes `results.json`."""
-  worlds.require_data(config.pm.data)
+  worlds.require_data(config.data)
   workdir = pathlib.Path(workdir)
   start = loading.load_as(config.init_from, 'init_from', ('pmp', 'pretrain'))
   claimed = session.begin('folds', config, workdir, {'init_from': start})
   if claimed.result:
     return claimed.result
-  everything = worlds.comparisons(config.pm.data, config.seed).comparisons
+  everything = worlds.comparisons(config.data, config.seed).comparisons
   tested: list[Comparison] = []
   scores: dict[str, list[np.ndarray]] = {}
   for fold in range(config.num_folds):
@@ -74,13 +74,14 @@ def fold_config(config: FoldsConfig, fold: int, fraction: float) -> PMConfig:
   """Returns the preference-model config of one fold and mixture."""
   share = 1 / config.num_folds
   data = dataclasses.replace(
-    config.pm.data, test_fraction=share, split_offset=fold * share
+    config.data, test_fraction=share, split_offset=fold * share
   )
   return dataclasses.replace(
     config.pm,
     seed=config.seed,
     init_from=config.init_from,
     data=data,
+    loop=config.loop,
     harmless_fraction=fraction,
   )
 

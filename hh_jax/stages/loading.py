@@ -120,10 +120,14 @@ def reply_text(tokenizer: Tokenizer, ids: np.ndarray) -> str:
 def load_run(workdir: str | pathlib.Path) -> Run:
   """Opens the run in `workdir`, its parameters verified by their manifest.
 
+  The workdir of a pipeline opens its RLHF policy.
+
   Raises:
     ValueError: The folder holds no run, an unfinished one, or a damaged one.
   """
   workdir = pathlib.Path(workdir)
+  if (workdir / 'results.json').exists() and (workdir / 'rlhf').exists():
+    workdir = workdir / 'rlhf'
   config_file = workdir / 'config.json'
   if not config_file.exists():
     raise ValueError(f'{workdir} holds no run (no config.json)')

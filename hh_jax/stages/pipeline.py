@@ -135,6 +135,7 @@ KEPT = (
   'prompt_effect',
   'gold',
   'elo',
+  'predicted_elo',
   'games',
   'win_rates',
   'pm_score',
