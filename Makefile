@@ -37,7 +37,7 @@ $(STAMP): constraints.txt constraints-build.txt setup.py
 
 demo: setup
 	$(BIN)/python -m experiments.pipeline \
-	  --config=configs/pipeline.py:world=lab,size=demo --workdir=runs/demo
+	  --config=configs/pipeline.py:world=lab,scale=demo --workdir=runs/demo
 
 test: setup lint type imports
 	$(PYTEST) tests

@@ -17,8 +17,11 @@ import hypothesis
 import jax
 import pytest
 
+from hh_jax.launch import environment
+
 ROOT = pathlib.Path(__file__).parents[1]
 
+environment.keep_freed_memory()
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
 

@@ -26,7 +26,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from hh_jax import config as config_lib
-from hh_jax.launch import memory
+from hh_jax.launch import environment
 from hh_jax.training import console
 
 ConfigT = TypeVar('ConfigT')
@@ -77,7 +77,8 @@ def run(
   # Libraries that define absl flags of their own read the defaults.
   flags.FLAGS([program])
   console.show_log()
-  memory.keep_freed_memory()
+  environment.keep_freed_memory()
+  environment.set_deterministic_flags()
   try:
     line = main(config, workdir)
   except (ValueError, FileNotFoundError) as error:

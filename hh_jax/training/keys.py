@@ -8,16 +8,9 @@
 
 from __future__ import annotations
 
-import os
 import zlib
-from collections.abc import MutableMapping
 
 import jax
-
-DETERMINISTIC_FLAGS = (
-  '--xla_gpu_deterministic_ops=true',
-  '--xla_gpu_exclude_nondeterministic_ops=true',
-)
 
 
 def fold(
@@ -49,18 +42,3 @@ def fold(
     if number is not None:
       key = jax.random.fold_in(key, number)
   return key
-
-
-def set_deterministic_flags(
-  environ: MutableMapping[str, str] = os.environ,
-) -> str:
-  """Adds the GPU determinism flags to `XLA_FLAGS`; returns the new value.
-
-  XLA reads the variable when its first backend starts, so entry points call
-  this before any array is made. A flag the user already set is left alone.
-  """
-  flags = environ.get('XLA_FLAGS', '').split()
-  names = {flag.split('=')[0] for flag in flags}
-  flags += [f for f in DETERMINISTIC_FLAGS if f.split('=')[0] not in names]
-  environ['XLA_FLAGS'] = ' '.join(flags)
-  return environ['XLA_FLAGS']

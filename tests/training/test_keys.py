@@ -42,14 +42,3 @@ def test_example_ids_may_be_folded_later_and_under_jit():
 def test_seeds_that_jax_would_cut_are_refused(seed):
   with pytest.raises(ValueError, match=f'seed={seed}'):
     keys.fold(seed, 'pm', 'init')
-
-
-def test_deterministic_flags_keep_what_the_user_set():
-  environ = {'XLA_FLAGS': '--xla_gpu_deterministic_ops=false --xla_foo=1'}
-  keys.set_deterministic_flags(environ)
-  keys.set_deterministic_flags(environ)
-  assert environ['XLA_FLAGS'].split() == [
-    '--xla_gpu_deterministic_ops=false',
-    '--xla_foo=1',
-    '--xla_gpu_exclude_nondeterministic_ops=true',
-  ]
