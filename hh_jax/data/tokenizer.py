@@ -36,7 +36,7 @@ EOT = '<|endoftext|>'
 EOC = '<|endofcontext|>'
 SPECIAL_TOKENS = (PAD, EOT, EOC)
 
-# Ids of the special tokens in every vocabulary that is trained here.
+# Their ids in every vocabulary: compiled loops compare with these.
 PAD_ID, EOT_ID, EOC_ID = 0, 1, 2
 
 _NUM_BYTES = 256
@@ -61,6 +61,12 @@ def _check_special(bpe: tokenizers.Tokenizer, origin: str) -> None:
     raise ValueError(
       f'{origin} lacks the special tokens {missing}; add them, or train a '
       'tokenizer with `python -m hh_jax.data.tokenizer`'
+    )
+  ids = tuple(bpe.token_to_id(name) for name in SPECIAL_TOKENS)
+  if ids != (PAD_ID, EOT_ID, EOC_ID):
+    raise ValueError(
+      f'{origin} gives the special tokens the ids {ids}; sampling on the '
+      f'device needs {(PAD_ID, EOT_ID, EOC_ID)}'
     )
 
 

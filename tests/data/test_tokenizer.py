@@ -103,10 +103,13 @@ def test_save_and_load(tmp_path):
   np.testing.assert_array_equal(loaded.encode(text), tokenizer.encode(text))
 
 
-def _byte_bpe() -> tokenizers.Tokenizer:
-  """A GPT-2 style vocabulary whose special tokens are at its end."""
+def _byte_bpe(first: int = 0) -> tokenizers.Tokenizer:
+  """A GPT-2 style vocabulary of bytes whose ids start at `first`."""
   letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-  vocab = {letter: index for index, letter in enumerate(letters)}
+  vocab = {letter: first + index for index, letter in enumerate(letters)}
+  if first:
+    names = tokenizer_lib.SPECIAL_TOKENS
+    vocab |= {name: index for index, name in enumerate(names)}
   bpe = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, []))
   bpe.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
     add_prefix_space=False
@@ -116,13 +119,21 @@ def _byte_bpe() -> tokenizers.Tokenizer:
 
 
 def test_loads_another_vocabulary_with_the_special_tokens(tmp_path):
-  bpe = _byte_bpe()
-  bpe.add_special_tokens(['<|endoftext|>', '<|pad|>', '<|endofcontext|>'])
+  bpe = _byte_bpe(first=3)
+  bpe.add_special_tokens(list(tokenizer_lib.SPECIAL_TOKENS))
   bpe.save(str(tmp_path / 'tokenizer.json'))
   loaded = tokenizer_lib.Tokenizer.load(tmp_path / 'tokenizer.json')
-  assert (loaded.eot, loaded.pad, loaded.eoc) == (256, 257, 258)
+  assert (loaded.pad, loaded.eot, loaded.eoc) == (0, 1, 2)
   assert loaded.vocab_size == 259
-  assert loaded.encode('<|pad|>').max() < 256
+  assert loaded.encode('<|pad|>').min() > 2
+
+
+def test_refuses_special_tokens_with_other_ids(tmp_path):
+  bpe = _byte_bpe()
+  bpe.add_special_tokens(list(tokenizer_lib.SPECIAL_TOKENS))
+  bpe.save(str(tmp_path / 'tokenizer.json'))
+  with pytest.raises(ValueError, match=r'ids \(256, 257, 258\)'):
+    tokenizer_lib.Tokenizer.load(tmp_path / 'tokenizer.json')
 
 
 def test_refuses_a_vocabulary_without_them(tmp_path, real_data):
