@@ -26,9 +26,15 @@ def build(choice: presets.Choice) -> DistillConfig:
     optimizer=presets.rate(choice, 0.05, 0.5, 'linear'),  # [§A.1]
     loop=presets.loop(choice),
     # 350M tokens in sequences of 8,192 [§A.1] are 1,335 steps.
-    num_steps=choice.pick(150 if choice.is_nano else 1335, 60, 2),
+    num_steps=choice.pick(num_full_steps(choice), 60, 2),
     effect_prompts=choice.pick(512, 256, 8),
   )
+
+
+def num_full_steps(choice: presets.Choice) -> int:
+  if choice.is_small_data:
+    return 80
+  return 150 if choice.is_nano else 1335
 
 
 def get_config(arg: str | None = None):

@@ -13,11 +13,14 @@ from hh_jax.config import PMPConfig, parse_arg, to_config_dict
 def build(choice: presets.Choice) -> PMPConfig:
   row_length = presets.short_rows(choice, 1024)  # [§A.2]
   return PMPConfig(
-    data=presets.data(choice, row_length, choice.pick(64, 64, 4)),
+    data=presets.data(
+      choice, row_length, choice.pick(32 if choice.is_small_data else 64, 64, 4)
+    ),
     optimizer=presets.rate(choice, 0.1, 0.5, 'constant'),  # [§A.2]
     loop=presets.loop(choice),
-    num_posts=choice.pick(4000, 1500, 20),
-    pairs_per_post=choice.pick(3, 3, 1),
+    # Web answers are long: at nano size on real text one pair of each.
+    num_posts=choice.pick(1600 if choice.is_small_data else 4000, 1500, 20),
+    pairs_per_post=1 if choice.is_small_data else choice.pick(3, 3, 1),
   )
 
 

@@ -12,29 +12,37 @@ from hh_jax.config import PretrainConfig, parse_arg, to_config_dict
 
 
 def build(choice: presets.Choice) -> PretrainConfig:
-  num_steps = choice.pick(1000, 500, 4)
   if choice.is_nano:
-    row_length, batch_size = 512, choice.pick(16, 16, 2)
+    # Many small steps: at this size they learn more of the same text.
+    row_length, batch_size = 512, choice.pick(4, 4, 2)
+    num_steps = choice.pick(5000, 1500, 4)
+    if choice.world == 'hh':
+      num_steps = choice.pick(4000, 1000, 4)
   else:
     row_length, batch_size = 8192, 256  # [A-2nd] context; batch is [open]
     num_steps = choice.pick(190_000, 700, 4)  # 400B tokens [A-2nd]
   return PretrainConfig(
     model=presets.model(choice),
     data=presets.data(
-      choice,
-      row_length,
-      batch_size,
-      # Documents of the lab, of about 240 tokens each; on text files 0
-      # reads all of them.
-      num_examples=choice.pick(20_000, 8000, 60)
-      if choice.world == 'lab'
-      else 0,
+      choice, row_length, batch_size, num_examples=num_documents(choice)
     ),
-    optimizer=presets.rate(choice, 1.0, 2.0, 'cosine', choice.pick(100, 50, 1)),
+    optimizer=presets.rate(
+      choice, 1.0, 1.5, 'cosine', choice.pick(200, 100, 1)
+    ),
     loop=presets.loop(choice),
     num_steps=num_steps,
     tokenizer_documents=choice.pick(3000, 3000, 60),
   )
+
+
+def num_documents(choice: presets.Choice) -> int:
+  """Returns how many documents make about one epoch; 0 reads all there are.
+
+  Those of the lab have about 380 tokens each, those of the text folder 550.
+  """
+  if choice.world == 'lab':
+    return choice.pick(28_000, 9000, 60)
+  return choice.pick(16_000, 6000, 200) if choice.is_nano else 0
 
 
 def get_config(arg: str | None = None):

@@ -14,12 +14,18 @@ from hh_jax.config import RLHFConfig, parse_arg, to_config_dict
 def build(choice: presets.Choice) -> RLHFConfig:
   row_length = presets.short_rows(choice, 2048)
   return RLHFConfig(
-    data=presets.data(choice, row_length, choice.pick(128, 128, 8)),
+    data=presets.data(
+      choice,
+      row_length,
+      choice.pick(64 if choice.is_small_data else 128, 128, 8),
+    ),
     sampling=presets.sampling(choice),
     optimizer=presets.rate(choice, 0.01, 0.1, 'constant'),  # [§4.1]
     loop=presets.loop(choice),
-    num_iterations=choice.pick(150, 50, 2),
-    passes=choice.pick(2, 2, 1),  # K: 1, 2 and 4 in the paper [§4.1]
+    num_iterations=choice.pick(60 if choice.is_small_data else 150, 50, 2),
+    passes=1
+    if choice.is_small_data
+    else choice.pick(2, 2, 1),  # K: 1, 2 and 4 in the paper [§4.1]
     minibatches=choice.pick(4, 4, 2),
     num_prompts=choice.pick(20_000, 8000, 40),
     value_lr_multiple=1.0,

@@ -108,7 +108,11 @@ def _posts(
   data: DataConfig, seed: int, num: int
 ) -> Sequence[ranked.RankedPost]:
   if data.world == 'hh':
-    return ranked.read_ranked_posts(data.data_dir)
+    found = ranked.read_ranked_posts(data.data_dir)
+    ids = order.permutation(seed, 'posts', 0, len(found))[:num]
+    if len(ids) < len(found):
+      log.info('%d of %d ranked posts are used', len(ids), len(found))
+    return [found[i] for i in sorted(ids)]
   return [_lab_post(post) for post in lab_posts.ranked_posts(seed, num)]
 
 

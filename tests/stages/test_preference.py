@@ -1,0 +1,172 @@
+import collections
+import dataclasses
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hh_jax.config import DataConfig
+from hh_jax.stages import preference
+from hh_jax.types import LossSum
+from tests.data import samples
+from tests.stages import toys
+
+DATA = DataConfig(batch_size=4, row_length=64)
+
+
+def count_sides(comparisons):
+  return collections.Counter(item.side for item in comparisons)
+
+
+def test_mix_takes_the_fraction_asked_for():
+  pool = toys.comparisons(12, 6)
+  mixed = preference.mix(pool, 0.25, 8, seed=0)
+  assert count_sides(mixed) == {'helpful': 6, 'harmless': 2}
+  assert len({item.prompt.first_human for item in mixed}) == 8
+
+
+def test_mix_takes_as_many_as_the_fraction_allows():
+  pool = toys.comparisons(12, 6)
+  assert count_sides(preference.mix(pool, 0.5, 0, 0)) == {
+    'helpful': 6,
+    'harmless': 6,
+  }
+  assert count_sides(preference.mix(pool, 0.2, 0, 0)) == {
+    'helpful': 12,
+    'harmless': 3,
+  }
+
+
+@pytest.mark.parametrize(
+  ('fraction', 'wanted'),
+  [(0.0, {'helpful': 12}), (1.0, {'harmless': 6})],
+)
+def test_mix_of_one_side_is_that_side(fraction, wanted):
+  pool = toys.comparisons(12, 6)
+  assert count_sides(preference.mix(pool, fraction, 0, 0)) == wanted
+
+
+def test_mix_as_they_come_is_everything():
+  pool = toys.comparisons(5, 7)
+  assert preference.mix(pool, -1, 0, 0) == pool
+  part = preference.mix(pool, -1, 6, 0)
+  assert count_sides(part) == {'helpful': 2, 'harmless': 4}
+
+
+def test_mix_is_a_function_of_the_seed():
+  pool = toys.comparisons(30, 30)
+  first = preference.mix(pool, 0.5, 10, 0)
+  assert preference.mix(pool, 0.5, 10, 0) == first
+  assert preference.mix(pool, 0.5, 10, 1) != first
+
+
+def test_mix_refuses_more_than_there_is():
+  pool = toys.comparisons(12, 6)
+  with pytest.raises(ValueError, match='asks for 10 harmless.*are 6.*=20'):
+    preference.mix(pool, 0.5, 20, 0)
+  with pytest.raises(ValueError, match='asks for 13 helpful.*are 12'):
+    preference.mix(pool, -1, 19, 0)
+
+
+@hypothesis.given(
+  st.integers(0, 40), st.integers(0, 40), st.floats(0, 1, width=32)
+)
+def test_mix_without_a_total_always_fits(num_helpful, num_harmless, fraction):
+  pool = toys.comparisons(num_helpful, num_harmless)
+  mixed = preference.mix(pool, fraction, 0, 0)
+  texts = [item.prompt.first_human for item in mixed]
+  assert len(set(texts)) == len(texts)
+  assert abs(count_sides(mixed)['harmless'] - fraction * len(mixed)) <= 0.5
+
+
+def test_weights_are_lambda_on_the_harmless_side():
+  weighted = preference.set_weights(toys.comparisons(2, 3), 2.5)
+  assert [item.weight for item in weighted] == [1, 1, 2.5, 2.5, 2.5]
+
+
+def test_subset_is_at_most_the_limit_and_in_order():
+  pool = toys.comparisons(20, 0)
+  part = preference.subset(pool, 5, seed=3)
+  places = [pool.index(item) for item in part]
+  assert len(part) == 5 and places == sorted(places)
+  assert preference.subset(pool, 5, seed=3) == part
+  assert preference.subset(pool, 50, seed=3) == pool
+
+
+def test_an_epoch_holds_every_comparison_once():
+  pool = toys.comparisons(6, 4)
+  batches = preference.pair_batches(pool, toys.TOKENIZER, DATA, 0, 'pm')
+  assert batches.num_batches == 3
+  seen = []
+  for step in range(3):
+    packed = batches(step)
+    assert packed.pair_mask.shape == (4,)
+    assert packed.tokens.shape[0] in batches.row_buckets
+    rows = np.asarray(packed.example_id).reshape(-1)[
+      np.asarray(packed.score_index)[np.asarray(packed.pair_mask)]
+    ]
+    assert (rows[:, 0] == rows[:, 1]).all()
+    seen.extend(rows[:, 0])
+  assert sorted(seen) == list(range(10))
+  again = preference.pair_batches(pool, toys.TOKENIZER, DATA, 0, 'pm')
+  jax.tree.map(np.testing.assert_array_equal, again(1), batches(1))
+
+
+def test_nothing_to_train_on_names_the_counts():
+  with pytest.raises(ValueError, match='no comparison is left.*0 given'):
+    preference.pair_batches([], toys.TOKENIZER, DATA, 0, 'pm')
+  data = dataclasses.replace(DATA, max_path=3, long_paths='reject')
+  with pytest.raises(ValueError, match="2 given.*'rejected': 2"):
+    preference.pair_batches(
+      toys.comparisons(1, 1), toys.TOKENIZER, data, 0, 'pm'
+    )
+
+
+def test_pair_scores_equal_each_reply_scored_alone():
+  pool = toys.comparisons(3, 2)
+  found = preference.pair_scores(
+    toys.MODEL, toys.pm_params(), pool, toys.TOKENIZER, DATA
+  )
+  expected = [
+    [
+      toys.plain_score(
+        toys.TOKENIZER.encode_prompt(item.prompt),
+        toys.TOKENIZER.encode_reply(reply),
+        toys.pm_params(),
+      )
+      for reply in (item.chosen, item.rejected)
+    ]
+    for item in pool
+  ]
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+  assert np.ptp(expected) > 0.1
+
+
+def test_pair_scores_leave_no_comparison_out():
+  data = dataclasses.replace(DATA, max_path=24, long_paths='reject')
+  pool = [samples.comparison('eggs ' * 40), samples.comparison('eggs')]
+  found = preference.pair_scores(
+    toys.MODEL, toys.pm_params(), pool, toys.TOKENIZER, data
+  )
+  assert found.shape == (2, 2) and np.isfinite(found).all()
+
+
+def test_the_lm_loss_is_added_to_the_mean_pair_loss():
+  def loss(total, weight, name):
+    pair = jnp.array([total, weight], jnp.float32)
+    return LossSum(
+      total=jnp.float32(total), weight=jnp.float32(weight), metrics={name: pair}
+    )
+
+  both = preference.with_lm_loss(
+    loss(6.0, 4.0, 'pm/loss'), loss(30.0, 10.0, 'lm/loss'), 0.5
+  )
+  np.testing.assert_allclose(both.total / both.weight, 6 / 4 + 0.5 * 30 / 10)
+  assert set(both.metrics) == {'pm/loss', 'lm/loss'}
+  none = preference.with_lm_loss(
+    loss(6.0, 4.0, 'pm/loss'), loss(0.0, 0.0, 'lm/loss'), 0.5
+  )
+  np.testing.assert_allclose(none.total, 6)
