@@ -125,13 +125,20 @@ class ModelConfig:
     return self.num_layers * (attention + mlp)
 
 
+LARGEST_FITTED = 1e9  # parameters; Kaplan et al. fitted sizes up to 1.5e9
+
+
 def lr_pretrain(model: ModelConfig) -> float:
   """Peak pretraining learning rate for a model size [open].
 
-  The paper gives every later rate as a multiple of an unstated one. This is
-  the rule of Kaplan et al. 2020, eq. D.1, in non-embedding parameters.
+  The paper gives every later rate as a multiple of an unstated one. Up to
+  `LARGEST_FITTED` non-embedding parameters N this is the rule of Kaplan et
+  al. 2020, eq. D.1, which crosses zero near 1.2e10; beyond, the rate goes on
+  as N^(-1/3).
   """
-  return 0.003239 - 0.0001395 * math.log(model.num_block_params)
+  num_params = model.num_block_params
+  fitted = 0.003239 - 0.0001395 * math.log(min(num_params, LARGEST_FITTED))
+  return fitted * max(num_params / LARGEST_FITTED, 1.0) ** (-1 / 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +203,7 @@ class DataConfig:
   max_path: int = 0  # longest prompt + reply in tokens; 0: row_length
   long_paths: str = 'truncate'  # 'truncate' (drop the left end) or 'reject'
   trees: str = 'comparison'  # one tree a 'comparison' or a 'conversation'
-  num_examples: int = 0  # world=lab: how many to make; world=hh: 0 is all
+  num_examples: int = 0  # how many are made or read; world=hh: 0 is all
   test_fraction: float = 0.05  # by hash of the first human turn [§2.3]
   span_start: float = 0.0  # part of the training split, by the same hash,
   span_end: float = 1.0  # so that PMs can be trained on disjoint halves

@@ -164,11 +164,11 @@ class RLHFConfig:
   whiten_advantages: bool = True  # over the whole rollout [open]
   center_scores: bool = True  # subtract the mean of π0's scores [§B.2]
   missing_eot_score: str = 'pm'  # 'pm': scored as it is; 'fixed' [open]
-  missing_eot_value: float = -1.0  # the score when missing_eot_score='fixed'
-  recompute_log_probs: bool = False  # by the trainer instead of the sampler
+  missing_eot_value: float = -1.0  # replaces the centred score if 'fixed'
+  recompute_log_probs: bool = False  # by the trainer instead of the sampler;
+  # always where the networks compute in bfloat16
   eval_every: int = 10  # iterations between points of reward against √KL
   eval_prompts: int = 512  # held-out prompts of each point
-  stop_kl: float = 0.0  # nats; stop when a point's exact KL exceeds it; 0: no
 
   def __post_init__(self):
     shared.positive(

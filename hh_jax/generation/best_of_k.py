@@ -1,7 +1,7 @@
 """Several replies to each prompt, and the choice among them by score.
 
-Reference: Bai et al. 2022, section 4.5 (rejection sampling) and appendix C.1
-(the median of 17 samples that the paper displays).
+Reference: Bai et al. 2022, sections 2.3 and B.6 (rejection sampling), section 6
+and appendix C (the median of 17 samples that the paper displays).
 """
 
 from __future__ import annotations

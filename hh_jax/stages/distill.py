@@ -15,6 +15,7 @@ Reference: Bai et al. 2022, section A.1 and figure 30.
 
 from __future__ import annotations
 
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -35,6 +36,8 @@ from hh_jax.stages import loading, prompt_effect, session, worlds
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
+
+log = logging.getLogger(__name__)
 
 
 class DistillBatch(flax.struct.PyTreeNode):
@@ -167,6 +170,13 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
   if claimed.result:
     return claimed.result['line']
   prompt = prompt_ids(config, student.tokenizer)
+  # Measured before anything is distilled: without an effect there is nothing
+  # to keep.
+  plain = prompt_effect.grade(config, teacher, teacher.params)
+  prompted = prompt_effect.gain(
+    prompt_effect.grade(config, teacher, teacher.params, prompt), plain
+  )
+  log.info('%s', prompt_effect.describe('the prompt', prompted))
   sequences = read_sequences(config, student.tokenizer, len(prompt))
   tx = optimizer.make_optimizer(
     config.optimizer, student.model.config, config.num_steps
@@ -195,11 +205,22 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
     advance=advance,
     total_steps=config.num_steps,
   )
-  effect = prompt_effect.measure(config, teacher, student, state.params, prompt)
+  kept = prompt_effect.gain(
+    prompt_effect.grade(config, student, state.params), plain
+  )
   loss = session.last_metric(claimed, 'distill/kl')
   return claimed.finish(
-    f'distill: KL {loss:.4f} nats a token; {prompt_effect.describe(effect)}',
-    {'kl': loss, 'prompt_tokens': len(prompt), 'prompt_effect': effect},
+    f'distill: KL {loss:.4f} nats a token; '
+    f'{prompt_effect.describe("the student", kept)}',
+    {
+      'kl': loss,
+      'prompt_tokens': len(prompt),
+      'num_sequences': len(sequences),
+      'prompt_effect': {
+        side: {'prompted': prompted[side], 'student': kept[side]}
+        for side in kept
+      },
+    },
     state,
     student.model,
     student.tokenizer,
@@ -216,7 +237,9 @@ def prompt_ids(config: DistillConfig, tokenizer: Tokenizer) -> np.ndarray:
 def read_sequences(
   config: DistillConfig, tokenizer: Tokenizer, prompt_length: int
 ) -> list[np.ndarray]:
-  """Returns the sequences of one run, text and answers alternating.
+  """Returns the sequences of one run: pieces of text, then answers.
+
+  Where there are too few of one kind the share that there is, is said.
 
   Raises:
     ValueError: The prompt leaves no room in a row.
@@ -242,4 +265,11 @@ def read_sequences(
     tokenizer.encode_dialogue(dialogue)[:longest]
     for dialogue in worlds.best_answers(data, config.seed, total - num_text)
   ]
+  if len(texts) + len(answers) < total:
+    log.info(
+      'distill: %d texts and %d answers for %d sequences; they come again',
+      len(texts),
+      len(answers),
+      total,
+    )
   return [ids for ids in (*texts, *answers) if len(ids) > 1]

@@ -132,6 +132,8 @@ def load_run(workdir: str | pathlib.Path) -> Run:
   if not config_file.exists():
     raise ValueError(f'{workdir} holds no run (no config.json)')
   done = workdir_lib.read_result(workdir)
+  if not (workdir / MODEL_FILE).exists():
+    raise ValueError(f'{workdir} holds no model: its stage trains none')
   described = json.loads((workdir / MODEL_FILE).read_text())
   model_config = from_config_dict(ModelConfig, described['model'])
   tokenizer = Tokenizer.load(workdir / TOKENIZER_FILE)

@@ -112,6 +112,8 @@ def run(config: PipelineConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
   workdir = pathlib.Path(workdir)
   worlds.require_data(place_data(config, DataConfig()))
   stages = plan(config, workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  workdir_lib.write_json(workdir / 'config.json', dataclasses.asdict(config))
   started = time.time()
   for number, stage in enumerate(stages, start=1):
     line = stage.run(stage.config, workdir / stage.name)
@@ -129,6 +131,8 @@ KEPT = (
   'data_card',
   'num_test',
   'pm_accuracy',
+  'pm_accuracy_by_turn',
+  'pm_accuracy_by_tranche',
   'bayes_accuracy',
   'cross_accuracy',
   'baselines',

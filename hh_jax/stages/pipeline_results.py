@@ -83,7 +83,7 @@ def describe_stage(
   steps = result.get('steps', 0)
   return {
     'init': pathlib.Path(init).name,
-    'data': fields['data']['world'],
+    'data': describe_data(fields),
     'examples': result.get('num_comparisons')
     or steps * fields['data']['batch_size'],
     'steps': steps,
@@ -94,6 +94,18 @@ def describe_stage(
     'seconds': result['seconds'],
     'result': result['line'],
   }
+
+
+def describe_data(fields: dict[str, Any]) -> str:
+  """Says what a stage saw: world, part of the training split, mixture."""
+  data = fields['data']
+  parts = [data['world']]
+  if (data['span_start'], data['span_end']) != (0.0, 1.0):
+    parts.append(f'part {data["span_start"]:g} to {data["span_end"]:g}')
+  fraction = fields.get('harmless_fraction', -1.0)
+  if fraction != -1.0:
+    parts.append(f'{fraction:.0%} harmless')
+  return ', '.join(parts)
 
 
 def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:

@@ -62,10 +62,10 @@ def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
   accuracy = test_accuracy(start, state.params, test, config.data)
   line = ', '.join(f'{side} {value:.3f}' for side, value in accuracy.items())
   return claimed.finish(
-    f'pm: {len(batches.items)} comparisons, test accuracy {line}',
+    f'pm: {batches.num_comparisons} comparisons, test accuracy {line}',
     {
       'accuracy': accuracy,
-      'num_comparisons': len(batches.items),
+      'num_comparisons': batches.num_comparisons,
       'data_card': worlds.describe(found),
       'left_out': batches.counts,
     },

@@ -55,11 +55,11 @@ def run(config: PMPConfig, workdir: str | pathlib.Path) -> str:
   )
   accuracy = pm.test_accuracy(start, state.params, test, config.data)
   return claimed.finish(
-    f'pmp: {len(batches.items)} pairs, test accuracy '
+    f'pmp: {batches.num_comparisons} pairs, test accuracy '
     f'{accuracy.get("helpful", float("nan")):.3f}',
     {
       'accuracy': accuracy,
-      'num_comparisons': len(batches.items),
+      'num_comparisons': batches.num_comparisons,
       'left_out': batches.counts,
     },
     state,

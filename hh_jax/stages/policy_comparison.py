@@ -21,7 +21,7 @@ from hh_jax.config import EvaluateConfig
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games, scoring
 from hh_jax.generation import best_of_k
-from hh_jax.stages import loading, rejection, worlds
+from hh_jax.stages import loading, prompting, rejection, worlds
 from hh_jax.stats import bootstrap, elo
 
 NUM_DISPLAY_SAMPLES = 17  # a reply is shown as the median of 17 [§6, App. C]
@@ -40,7 +40,7 @@ def compare(
   replies = answer_all(config, reference, rlhf, pms['mixture'], prompts)
   found: dict[str, Any] = {
     'pm_score': {
-      name: score_policies(pm, prompts, replies)
+      name: score_policies(config, pm, prompts, replies)
       for name, pm in pms.items()
       if name in ('mixture', 'held_out')
     },
@@ -50,7 +50,9 @@ def compare(
   }
   if worlds.has_gold(config.data):
     found['gold'] = gold_of_policies(prompts, replies)
-  stand_in = score_table(pms.get('held_out', pms['mixture']), prompts, replies)
+  stand_in = score_table(
+    config, pms.get('held_out', pms['mixture']), prompts, replies
+  )
   judge = worlds.make_judge(
     config.data,
     config.seed,
@@ -78,18 +80,16 @@ def answer_all(
   prompts: Sequence[Prompt],
 ) -> dict[str, list[str]]:
   """Returns one reply a prompt of each policy."""
-  dialogues = [prompt.dialogue for prompt in prompts]
   runs = {'pi0': (reference, 1), f'best_of_{config.k}': (reference, config.k)}
   runs['rlhf'] = (rlhf, 1)
   return {
-    name: rejection.sample_candidates(
-      policy, pm, dialogues, k, config.sampling, config.seed, name
-    ).best
+    name: rejection.sample_candidates(policy, pm, prompts, k, config, name).best
     for name, (policy, k) in runs.items()
   }
 
 
 def score_table(
+  config: EvaluateConfig,
   pm: loading.Run,
   prompts: Sequence[Prompt],
   replies: Mapping[str, Sequence[str]],
@@ -97,33 +97,42 @@ def score_table(
   """Returns the score of every (prompt number, reply)."""
   table: dict[tuple[int, str], float] = {}
   for texts in replies.values():
-    scores = score_texts(pm, prompts, texts)
+    scores = score_texts(config, pm, prompts, texts)
     for number, (text, score) in enumerate(zip(texts, scores, strict=True)):
       table[number, text] = float(score)
   return table
 
 
 def score_texts(
-  pm: loading.Run, prompts: Sequence[Prompt], texts: Sequence[str]
+  config: EvaluateConfig,
+  pm: loading.Run,
+  prompts: Sequence[Prompt],
+  texts: Sequence[str],
 ) -> np.ndarray:
   """Returns the score of one reply to each prompt, [N]."""
   return scoring.score_replies(
     pm.model,
     pm.params,
     pm.tokenizer,
-    [pm.tokenizer.encode_prompt(prompt.dialogue) for prompt in prompts],
+    prompting.encode(
+      pm.tokenizer,
+      [prompt.dialogue for prompt in prompts],
+      config.data,
+      config.sampling,
+    ),
     [pm.tokenizer.encode_reply(text) for text in texts],
   )
 
 
 def score_policies(
+  config: EvaluateConfig,
   pm: loading.Run,
   prompts: Sequence[Prompt],
   replies: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, list[float]]]:
   """Returns mean scores by side and policy, each [low, mid, high]."""
   return {
-    name: intervals_by_side(prompts, score_texts(pm, prompts, texts))
+    name: intervals_by_side(prompts, score_texts(config, pm, prompts, texts))
     for name, texts in replies.items()
   }
 
@@ -224,10 +233,9 @@ def show_samples(
     found = rejection.sample_candidates(
       policy,
       pm,
-      [prompt.dialogue for prompt in shown],
+      shown,
       NUM_DISPLAY_SAMPLES,
-      config.sampling,
-      config.seed,
+      config,
       f'display/{name}',
     )
     medians[name] = median_replies(found)
@@ -235,7 +243,7 @@ def show_samples(
     {
       'side': prompt.side,
       'prompt': [dataclasses.asdict(turn) for turn in prompt.dialogue.turns],
-      'best_of_16': replies[f'best_of_{config.k}'][number],
+      f'best_of_{config.k}': replies[f'best_of_{config.k}'][number],
       **{name: rows[i][0] for name, rows in medians.items()},
       **{f'score_{name}': rows[i][1] for name, rows in medians.items()},
     }

@@ -31,7 +31,7 @@ from hh_jax.losses import ppo
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
 from hh_jax.ops import arrays, logprobs
-from hh_jax.stages import loading, worlds
+from hh_jax.stages import loading, prompting, worlds
 from hh_jax.stages import rollout as rollout_lib
 from hh_jax.stats import bootstrap
 from hh_jax.training import keys
@@ -96,7 +96,7 @@ class PolicyPoints:
       run.model,
       params,
       self.prompt_ids,
-      np.arange(len(self.prompt_ids)),
+      np.array([prompt.id for prompt in self.prompts]),
       keys.fold(self.config.seed, 'rlhf', 'points', step),
       self.config.sampling,
       loading.stop_sequences(run.tokenizer, self.config.sampling),
@@ -205,7 +205,6 @@ def prepare(
   workdir: pathlib.Path,
 ) -> PolicyPoints:
   """Draws the held-out prompts that all points share."""
-  room = config.data.row_length - config.sampling.max_new_tokens - 1
   prompts = worlds.prompts(
     config.data, config.seed, config.eval_prompts, 0.5, is_held_out=True
   )
@@ -217,8 +216,12 @@ def prepare(
     judges=judges,
     prompts=tuple(prompts),
     prompt_ids=tuple(
-      reference.tokenizer.encode_prompt(prompt.dialogue)[-room:]
-      for prompt in prompts
+      prompting.encode(
+        reference.tokenizer,
+        [prompt.dialogue for prompt in prompts],
+        config.data,
+        config.sampling,
+      )
     ),
     folder=folder,
   )

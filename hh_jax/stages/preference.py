@@ -69,24 +69,20 @@ def with_lm_loss(pair: LossSum, text: LossSum, lm_coef: float) -> LossSum:
 class PairBatches:
   """Random access to packed batches of comparisons, one epoch long."""
 
-  items: tuple[trees.Tree, ...]
+  batches: tuple[tuple[trees.Tree, ...], ...]
+  num_comparisons: int
   data: DataConfig
-  seed: int
-  stage: str
   row_buckets: tuple[int, ...]
   counts: dict[str, int]
 
   @property
   def num_batches(self) -> int:
-    return -(-len(self.items) // self.data.batch_size)
+    return len(self.batches)
 
   def __call__(self, step: int) -> Packed:
-    """Returns batch `step`: a function of (seed, stage, step) alone."""
-    ids = order.batch_ids(
-      self.seed, self.stage, step, len(self.items), self.data.batch_size
-    )
+    """Returns batch `step` of the epoch."""
     return packing.pack(
-      [self.items[i] for i in ids],
+      self.batches[step],
       self.data.row_length,
       batch_size=self.data.batch_size,
       row_buckets=self.row_buckets,
@@ -102,6 +98,10 @@ def pair_batches(
 ) -> PairBatches:
   """Tokenises comparisons and fixes the few batch shapes they will need.
 
+  Batch t is a function of (seed, stage, t): comparisons in random order, a
+  tree each, or with `data.trees='conversation'` those of one conversation
+  side by side, a tree for all that share their first turn.
+
   Raises:
     ValueError: There is nothing to train on.
   """
@@ -111,22 +111,48 @@ def pair_batches(
       f'no comparison is left to train on: {len(comparisons)} given, '
       f'{counts}; check data_dir, the span and row_length={data.row_length}'
     )
-  num_batches = -(-len(items) // data.batch_size)
-  batches = [
-    [
-      items[i]
-      for i in order.batch_ids(seed, stage, t, len(items), data.batch_size)
+  num_batches = order.num_batches(len(items), data.batch_size)
+  if data.trees == 'conversation':
+    # A tree's example id is the place of its comparison.
+    kept = [comparisons[item.example_id] for item in items]
+    firsts = [comparison.prompt.first_human for comparison in kept]
+    groups = np.unique(firsts, return_inverse=True)[1].tolist()
+    batches = [
+      conversation_batch(
+        [
+          kept[i]
+          for i in order.grouped_batch_ids(
+            seed, stage, t, groups, data.batch_size
+          )
+        ],
+        tokenizer,
+        data,
+      )
+      for t in range(num_batches)
     ]
-    for t in range(num_batches)
-  ]
+  else:
+    batches = [
+      [
+        items[i]
+        for i in order.batch_ids(seed, stage, t, len(items), data.batch_size)
+      ]
+      for t in range(num_batches)
+    ]
   return PairBatches(
-    items=tuple(items),
+    batches=tuple(tuple(batch) for batch in batches),
+    num_comparisons=len(items),
     data=data,
-    seed=seed,
-    stage=stage,
     row_buckets=packing.row_buckets(batches, data.row_length),
     counts=counts,
   )
+
+
+def conversation_batch(
+  comparisons: Sequence[Comparison], tokenizer: Tokenizer, data: DataConfig
+) -> list[trees.Tree]:
+  """Returns trees of whole conversations; long paths lose their left end."""
+  merged = trees.conversation_trees(tokenizer, comparisons, data.longest_path)
+  return trees.fit_paths(merged, data.longest_path, 'truncate')[0]
 
 
 def fitting_trees(

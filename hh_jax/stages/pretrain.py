@@ -3,7 +3,8 @@
 1. Documents of the world; a tokenizer is trained on the first of them unless
    one is given.
 2. Documents are packed into rows once; an example is a row.
-3. One pass or less of next-token prediction.
+3. Next-token prediction on `num_steps` batches; a further pass over the rows
+   begins where they end.
 
 Reference: Bai et al. 2022, section 3.1; Askell et al. 2021, appendix.
 """

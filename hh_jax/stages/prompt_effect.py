@@ -7,7 +7,7 @@ it. A judge that knows the truth grades the replies.
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
 
 import numpy as np
 
@@ -21,48 +21,61 @@ from hh_jax.types import Params
 REPLY_TOKENS = 48
 
 
-def measure(
-  config: DistillConfig,
-  teacher: loading.Run,
-  student: loading.Run,
-  student_params: Params,
-  context: np.ndarray,
-) -> dict[str, Any]:
-  """Returns, by side, the gold gain of the prompt and of the student.
+@dataclasses.dataclass(frozen=True)
+class Graded:
+  """Gold utilities of one way of answering, prompt by prompt."""
 
-  Each gain is [low, mid, high] over the plain teacher on the same prompts;
-  an empty dict where the world has no gold judge.
+  sides: np.ndarray  # [N] str
+  gold: np.ndarray  # [N] float64
+
+
+def grade(
+  config: DistillConfig,
+  run: loading.Run,
+  params: Params,
+  context: np.ndarray | None = None,
+) -> Graded | None:
+  """Answers the held-out prompts and grades the answers.
+
+  Args:
+    config: Names the prompts.
+    run: Network and tokenizer.
+    params: Parameters to answer with.
+    context: Ids put before every prompt, if any.
+
+  Returns:
+    None where no judge knows the truth.
   """
   if not worlds.has_gold(config.data) or not config.effect_prompts:
-    return {}
+    return None
   prompts = worlds.prompts(
     config.data, config.seed, config.effect_prompts, 0.5, is_held_out=True
   )
-  plain = [teacher.tokenizer.encode_prompt(p.dialogue) for p in prompts]
-  prompted = [np.concatenate([context, ids]) for ids in plain]
-  gold = {}
-  for name, run, params, ids in (
-    ('plain', teacher, teacher.params, plain),
-    ('prompted', teacher, teacher.params, prompted),
-    ('student', student, student_params, plain),
-  ):
-    replies = _reply_texts(config.seed, run, params, ids)
-    gold[name] = np.array(
+  ids = [run.tokenizer.encode_prompt(prompt.dialogue) for prompt in prompts]
+  if context is not None:
+    ids = [np.concatenate([context, prompt]) for prompt in ids]
+  replies = _reply_texts(config.seed, run, params, ids)
+  return Graded(
+    sides=np.array([prompt.side for prompt in prompts]),
+    gold=np.array(
       [
         worlds.gold(prompt.dialogue, reply, prompt.side)
         for prompt, reply in zip(prompts, replies, strict=True)
       ]
-    )
-  sides = np.array([prompt.side for prompt in prompts])
-  effect: dict[str, Any] = {}
-  for side in worlds.SIDES:
-    members = sides == side
-    base = gold['plain'][members]
-    effect[side] = {
-      name: bootstrap.mean_interval(gold[name][members] - base)
-      for name in ('prompted', 'student')
-    }
-  return effect
+    ),
+  )
+
+
+def gain(after: Graded | None, before: Graded | None) -> dict[str, list[float]]:
+  """Returns the mean gain by side, [low, mid, high]; empty without a judge."""
+  if after is None or before is None:
+    return {}
+  return {
+    side: bootstrap.mean_interval(
+      (after.gold - before.gold)[after.sides == side]
+    ).tolist()
+    for side in worlds.SIDES
+  }
 
 
 def _reply_texts(
@@ -84,16 +97,12 @@ def _reply_texts(
   ]
 
 
-def describe(effect: dict[str, Any]) -> str:
-  """Says in a few words what was measured."""
-  if not effect:
-    return 'no gold judge, prompt effect not measured'
-  parts = []
-  for side, gains in effect.items():
-    low, mid, high = gains['prompted']
-    kept = gains['student'][1]
-    parts.append(
-      f'{side} gain of the prompt {mid:+.2f} [{low:+.2f}, {high:+.2f}], '
-      f'of the student {kept:+.2f}'
-    )
-  return '; '.join(parts)
+def describe(name: str, gains: dict[str, list[float]]) -> str:
+  """Says in a few words what was gained."""
+  if not gains:
+    return f'{name}: no gold judge, gain not measured'
+  parts = [
+    f'{side} {mid:+.2f} [{low:+.2f}, {high:+.2f}]'
+    for side, (low, mid, high) in gains.items()
+  ]
+  return f'gold gain of {name}: {", ".join(parts)}'

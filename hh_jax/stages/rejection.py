@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.config import RejectionConfig, SamplingConfig
-from hh_jax.data.dialogue import Dialogue
+from hh_jax.config import EvaluateConfig, RejectionConfig
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
 from hh_jax.generation import best_of_k
-from hh_jax.stages import loading, session, worlds
+from hh_jax.stages import loading, prompting, session, worlds
 from hh_jax.stats import bootstrap, frontier
 from hh_jax.training import keys
 from hh_jax.training import workdir as workdir_lib
@@ -46,24 +45,28 @@ class Candidates:
 def sample_candidates(
   policy: loading.Run,
   pm: loading.Run,
-  prompts: Sequence[Dialogue],
+  prompts: Sequence[Prompt],
   k: int,
-  sampling: SamplingConfig,
-  seed: int,
+  config: RejectionConfig | EvaluateConfig,
   purpose: str,
 ) -> Candidates:
   """Samples k replies a prompt and scores them with the preference model."""
   tokenizer = policy.tokenizer
-  prompt_ids = [tokenizer.encode_prompt(prompt) for prompt in prompts]
+  prompt_ids = prompting.encode(
+    tokenizer,
+    [prompt.dialogue for prompt in prompts],
+    config.data,
+    config.sampling,
+  )
   generated = best_of_k.sample_k(
     policy.model,
     policy.params,
     prompt_ids,
-    np.arange(len(prompts)),
+    np.array([prompt.id for prompt in prompts]),
     k,
-    keys.fold(seed, 'rejection', purpose),
-    sampling,
-    loading.stop_sequences(tokenizer, sampling),
+    keys.fold(config.seed, 'rejection', purpose),
+    config.sampling,
+    loading.stop_sequences(tokenizer, config.sampling),
   )
   reply_ids = loading.replies_of(tokenizer, generated)
   grouped = [reply_ids[i * k : (i + 1) * k] for i in range(len(prompts))]
@@ -96,15 +99,7 @@ def run(config: RejectionConfig, workdir: str | pathlib.Path) -> str:
     config.harmless_fraction,
     is_held_out=True,
   )
-  found = sample_candidates(
-    policy,
-    pm,
-    [prompt.dialogue for prompt in prompts],
-    config.k,
-    config.sampling,
-    config.seed,
-    'stage',
-  )
+  found = sample_candidates(policy, pm, prompts, config.k, config, 'stage')
   workdir_lib.write_jsonl(
     claimed.workdir / 'samples' / 'best_of_k.jsonl', records(prompts, found)
   )

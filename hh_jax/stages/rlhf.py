@@ -30,7 +30,14 @@ from hh_jax.data import order
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import scoring
 from hh_jax.generation import decode
-from hh_jax.stages import loading, policy_points, ppo_step, session, worlds
+from hh_jax.stages import (
+  loading,
+  policy_points,
+  ppo_step,
+  prompting,
+  session,
+  worlds,
+)
 from hh_jax.stages import rollout as rollout_lib
 from hh_jax.training import keys
 from hh_jax.training import state as state_lib
@@ -65,11 +72,13 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
   networks = ppo_step.Networks(
     policy=policy.model, value=value_model(config, policy, pm), pm=pm.model
   )
-  prompts = prompt_pool(config, policy.tokenizer, is_held_out=False)
+  pool = prompt_pool(
+    config, policy.tokenizer, config.num_prompts, is_held_out=False
+  )
   points = policy_points.prepare(config, policy, judges, claimed.workdir)
   points.start(policy.params)
   tx = ppo_step.make_ppo_optimizer(config, networks)
-  iterate = make_iteration(config, networks, tx, policy.tokenizer, prompts)
+  iterate = make_iteration(config, networks, tx, policy.tokenizer, pool)
   frozen = {'reference': policy.params, 'pm': pm.params}
   state = claimed.train(
     init=lambda: initial_state(config, policy, pm, tx),
@@ -83,37 +92,52 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
     f'rlhf: {config.num_iterations} iterations, √KL '
     f'{np.sqrt(max(last["kl"], 0.0)):.2f}, score '
     f'{frontier[0]["train_pm"][1]:+.2f} -> {last["train_pm"][1]:+.2f}',
-    {'frontier': frontier, 'num_prompts': len(prompts)},
+    {'frontier': frontier, 'num_prompts': len(pool)},
     state,
     policy.model,
     policy.tokenizer,
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class PromptPool:
+  """Prompts to sample from; an id keys the draws of its replies."""
+
+  prompts: tuple[np.ndarray, ...]  # ids of the tokens
+  example_ids: np.ndarray  # [N] int
+
+  def __len__(self) -> int:
+    return len(self.prompts)
+
+  @property
+  def longest(self) -> int:
+    """Tokens of the longest prompt."""
+    return max(len(prompt) for prompt in self.prompts)
+
+  def take(self, places: Sequence[int] | np.ndarray) -> PromptPool:
+    """Returns the pool of some places, in their order."""
+    return PromptPool(
+      tuple(self.prompts[i] for i in places), self.example_ids[places]
+    )
+
+
 def prompt_pool(
-  config: RLHFConfig, tokenizer: Tokenizer, is_held_out: bool
-) -> list[np.ndarray]:
-  """Returns prompt ids, cut on the left to leave room for a reply.
+  config: RLHFConfig, tokenizer: Tokenizer, num: int, is_held_out: bool
+) -> PromptPool:
+  """Draws prompts, cut on the left to leave room for a reply.
 
   Raises:
     ValueError: There is no prompt, or no room for a reply.
   """
-  room = config.data.row_length - config.sampling.max_new_tokens - 1
-  if room < 1:
-    raise ValueError(
-      f'row_length={config.data.row_length} leaves no room for a prompt '
-      f'before max_new_tokens={config.sampling.max_new_tokens}'
-    )
   found = worlds.prompts(
-    config.data,
-    config.seed,
-    config.num_prompts,
-    config.harmless_fraction,
-    is_held_out,
+    config.data, config.seed, num, config.harmless_fraction, is_held_out
   )
   if not found:
     raise ValueError('the prompt pool is empty; check data_dir and the span')
-  return [tokenizer.encode_prompt(item.dialogue)[-room:] for item in found]
+  ids = prompting.encode(
+    tokenizer, [item.dialogue for item in found], config.data, config.sampling
+  )
+  return PromptPool(tuple(ids), np.array([item.id for item in found]))
 
 
 def value_model(
@@ -159,17 +183,18 @@ def initial_score(
   config: RLHFConfig, policy: loading.Run, pm: loading.Run
 ) -> float:
   """Returns the mean score of π0's own replies to held-out prompts."""
-  small = dataclasses.replace(config, num_prompts=NUM_CENTER_PROMPTS)
-  prompts = prompt_pool(small, policy.tokenizer, is_held_out=True)
+  pool = prompt_pool(
+    config, policy.tokenizer, NUM_CENTER_PROMPTS, is_held_out=True
+  )
   replies = sample(
-    config, policy.model, policy.params, policy.tokenizer, prompts, -1
+    config, policy.model, policy.params, policy.tokenizer, pool, -1
   )
   scores = scoring.score_replies(
     pm.model,
     pm.params,
     pm.tokenizer,
-    prompts,
-    [replies.content(e) for e in range(len(prompts))],
+    pool.prompts,
+    [replies.content(e) for e in range(len(pool))],
   )
   return float(scores.mean())
 
@@ -179,21 +204,21 @@ def sample(
   model: Any,
   params: Params,
   tokenizer: Tokenizer,
-  prompts: Sequence[np.ndarray],
+  pool: PromptPool,
   step: int,
 ) -> rollout_lib.Replies:
   """Samples one reply a prompt; a function of (seed, step) and the weights."""
   generated = decode.generate(
     model,
     params,
-    prompts,
-    np.arange(len(prompts)),
+    pool.prompts,
+    pool.example_ids,
     keys.fold(config.seed, 'rlhf', 'sample', step + 1),
     config.sampling,
     loading.stop_sequences(tokenizer, config.sampling),
   )
   return rollout_lib.Replies(
-    prompts=tuple(prompts),
+    prompts=pool.prompts,
     tokens=generated.tokens,
     num_tokens=generated.num_tokens,
     log_probs=generated.log_probs,
@@ -206,7 +231,7 @@ def make_iteration(
   networks: ppo_step.Networks,
   tx: optax.GradientTransformation,
   tokenizer: Tokenizer,
-  prompts: Sequence[np.ndarray],
+  pool: PromptPool,
 ) -> Iteration:
   """Builds one PPO iteration: sample, score, then K passes of updates."""
   score = jax.jit(ppo_step.make_score(config, networks))
@@ -214,6 +239,12 @@ def make_iteration(
   update = jax.jit(ppo_step.make_update(config, networks, tx), donate_argnums=0)
   size = config.data.batch_size
   part = size // config.minibatches
+  is_low_precision = networks.policy.config.compute_dtype != 'float32'
+  # One cache size for the whole run, so that decoding is compiled once.
+  config = dataclasses.replace(
+    config,
+    sampling=dataclasses.replace(config.sampling, max_prompt=pool.longest),
+  )
 
   def pack(
     replies: rollout_lib.Replies, examples: Sequence[int] | np.ndarray
@@ -225,13 +256,13 @@ def make_iteration(
   def iteration(
     state: RunState, frozen: Params, t: int
   ) -> tuple[RunState, Metrics]:
-    ids = prompt_ids(config, len(prompts), t)
+    drawn = pool.take(prompt_places(config, len(pool), t))
     replies = sample(
       config,
       networks.policy,
       state.params['policy'],
       tokenizer,
-      [prompts[i] for i in ids],
+      drawn,
       t,
     )
     batches = [
@@ -239,7 +270,7 @@ def make_iteration(
       for start in range(0, size, part)
     ]
     read = [score(state.params, frozen, batch) for batch in batches]
-    rollout = as_rollout(config, replies, read)
+    rollout, mismatch = as_rollout(config, is_low_precision, replies, read)
     goal, metrics = targets(rollout, state.stats['score_mean'])
     collected: list[Metrics] = []
     for number in range(config.passes):
@@ -249,12 +280,13 @@ def make_iteration(
         state, found = update(state, batch, goal)
         collected.append(found)
     state = state.replace(step=jnp.asarray(t + 1, jnp.int32))
+    metrics['rollout/sampler_mismatch'] = mismatch
     return state, {**metrics, **mean_metrics(collected)}
 
   return iteration
 
 
-def prompt_ids(config: RLHFConfig, num_prompts: int, t: int) -> np.ndarray:
+def prompt_places(config: RLHFConfig, num_prompts: int, t: int) -> np.ndarray:
   """Returns the prompts of iteration t, [batch_size]: epoch after epoch."""
   size = config.data.batch_size
   places = np.arange(t * size, (t + 1) * size)
@@ -269,17 +301,24 @@ def prompt_ids(config: RLHFConfig, num_prompts: int, t: int) -> np.ndarray:
 
 def as_rollout(
   config: RLHFConfig,
+  is_low_precision: bool,
   replies: rollout_lib.Replies,
   read: Sequence[Mapping[str, jax.Array]],
-) -> Rollout:
-  """Joins what the networks said of each part into tables of the rollout."""
+) -> tuple[Rollout, jax.Array]:
+  """Joins what the networks said of each part into tables of the rollout.
+
+  Also returns the mean difference of sampler and trainer log-probs, in nats a
+  token.
+  """
   joined = {
     name: jnp.concatenate([part[name] for part in read]) for name in read[0]
   }
   log_probs = jnp.asarray(replies.log_probs)
-  if config.recompute_log_probs:
+  gap = jnp.where(replies.mask, joined['log_probs'] - log_probs, 0.0)
+  mismatch = jnp.abs(gap).sum() / max(replies.mask.sum(), 1)
+  if config.recompute_log_probs or is_low_precision:
     log_probs = jnp.where(replies.mask, joined['log_probs'], 0.0)
-  return Rollout(
+  rollout = Rollout(
     tokens=jnp.asarray(replies.tokens),
     mask=jnp.asarray(replies.mask),
     log_probs=log_probs,
@@ -288,6 +327,7 @@ def as_rollout(
     scores=joined['scores'],
     has_eot=jnp.asarray(replies.has_eot),
   )
+  return rollout, mismatch
 
 
 def mean_metrics(collected: Sequence[Metrics]) -> Metrics:

@@ -22,14 +22,15 @@ from hh_jax import sharding
 from hh_jax.config import LoopConfig
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models.transformer import Transformer
-from hh_jax.stages import loading
+from hh_jax.stages import loading, worlds
 from hh_jax.training import loop as loop_lib
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import state as state_lib
 from hh_jax.training import workdir as workdir_lib
 from hh_jax.types import Metrics, RunState
 
-NOT_IN_FINGERPRINT = ('loop', 'num_steps', 'num_iterations', 'record')
+LENGTHS = ('num_steps', 'num_iterations')  # a longer run continues a shorter
+NOT_IN_FINGERPRINT = ('loop', 'record', *LENGTHS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,12 +118,17 @@ def begin(
     if key not in NOT_IN_FINGERPRINT and not key.endswith('_from')
   }
   fingerprint['stage'] = stage
+  fingerprint['data'] = {**fields['data'], 'data_dir': ''}
+  fingerprint['world'] = worlds.identity(config.data)
   for name, source in sources.items():
     fingerprint[name] = source.state_sha256
   workdir = pathlib.Path(workdir)
   workdir_lib.prepare(workdir, fields, fingerprint)
   _enable_compilation_cache(config.loop)
   done = workdir_lib.read_done(workdir)
+  wanted = [fields[name] for name in LENGTHS if name in fields]
+  if done and wanted and done['steps'] < wanted[0]:
+    done = None
   return Session(
     stage=stage,
     workdir=workdir,

@@ -8,6 +8,7 @@ same types for both.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import math
 import pathlib
@@ -47,17 +48,48 @@ def require_data(data: DataConfig) -> None:
     raise ValueError(f'data_dir={data.data_dir} does not exist')
 
 
+def identity(data: DataConfig) -> str:
+  """Returns what must be equal for two runs to have seen the same data.
+
+  The lab's version, or a hash over names and sizes of the files: not over
+  their place, so that a folder may be moved.
+  """
+  if data.world == 'lab':
+    return f'lab version {constants.LAB_VERSION}'
+  root = pathlib.Path(data.data_dir)
+  files = [root] if root.is_file() else sorted(root.rglob('*.jsonl*'))
+  listing = [
+    f'{path.relative_to(root.parent if root.is_file() else root)}:'
+    f'{path.stat().st_size}'
+    for path in files
+  ]
+  digest = hashlib.sha256('\n'.join(listing).encode()).hexdigest()
+  return f'{len(files)} files, {digest[:16]}'
+
+
 def lab_version(data: DataConfig) -> int | None:
   """Returns the lab's version, or None for the real world."""
   return constants.LAB_VERSION if data.world == 'lab' else None
 
 
 def documents(data: DataConfig, seed: int) -> list[corpora.Document]:
-  """Returns text for language modelling, in a fixed order."""
+  """Returns text for language modelling, in a fixed order.
+
+  It is not split: text has no labels, and first human turns of the test part
+  may occur in it, as they may in text from the web.
+  """
   if data.world == 'hh':
     return corpora.read_documents(data.data_dir, limit=data.num_examples)
-  made = lab.documents(seed, data.num_examples or 20_000)
+  made = lab.documents(seed, _lab_count(data))
   return [_lab_document(conversations) for conversations in made]
+
+
+def _lab_count(data: DataConfig) -> int:
+  if not data.num_examples:
+    raise ValueError(
+      'data.num_examples=0: the lab has no end; say how many to make'
+    )
+  return data.num_examples
 
 
 def _lab_document(conversations: Sequence[Dialogue]) -> corpora.Document:
@@ -71,8 +103,16 @@ def _lab_document(conversations: Sequence[Dialogue]) -> corpora.Document:
 def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
   """Returns all comparisons of both sides, unsplit, with the counts."""
   if data.world == 'hh':
-    return comparisons_lib.read_comparisons(data.data_dir)
-  total = data.num_examples or 16_000
+    found = comparisons_lib.read_comparisons(data.data_dir)
+    if not 0 < data.num_examples < found.num_kept:
+      return found
+    ids = order.permutation(seed, 'comparisons', 0, found.num_kept)
+    taken = sorted(ids[: data.num_examples])
+    log.info('%d of %d comparisons are used', len(taken), found.num_kept)
+    return dataclasses.replace(
+      found, comparisons=tuple(found.comparisons[i] for i in taken)
+    )
+  total = _lab_count(data)
   made = []
   for side in SIDES:
     made.extend(lab.comparisons(seed, total // 2, side))

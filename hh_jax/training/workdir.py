@@ -72,6 +72,9 @@ def prepare(
 ) -> pathlib.Path:
   """Makes the folder of a run, or checks that it is this run's.
 
+  A run that stopped before its first step left nothing to protect: another
+  one takes the folder over.
+
   Args:
     workdir: Where the run lives.
     config_dict: All of its config, as JSON.
@@ -87,7 +90,7 @@ def prepare(
   folder.mkdir(parents=True, exist_ok=True)
   if (folder / CONFIG).exists() or (folder / RECORD).exists():
     found = fingerprint_lib.differences(_saved_fingerprint(folder), fingerprint)
-    if found:
+    if found and _has_work(folder):
       raise ValueError(
         f'workdir {folder} holds another run: {"; ".join(found[:4])}; '
         'give another --workdir'
@@ -99,6 +102,13 @@ def prepare(
   write_json(folder / RECORD, record)
   write_json(folder / CONFIG, config_dict)
   return folder
+
+
+def _has_work(folder: pathlib.Path) -> bool:
+  """Whether a run got further than claiming its folder."""
+  return any(
+    (folder / name).exists() for name in (DONE, 'checkpoints', 'metrics.jsonl')
+  )
 
 
 def _saved_fingerprint(folder: pathlib.Path) -> dict[str, Any]:
