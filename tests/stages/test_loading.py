@@ -1,0 +1,128 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import hh_jax
+from hh_jax.config import SamplingConfig
+from hh_jax.data.dialogue import Dialogue, Turn
+from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.stages import loading
+from hh_jax.training import checkpoint, workdir
+from tests.stages import toys
+
+
+@pytest.fixture
+def pm_run(tmp_path):
+  """A folder as a finished preference model leaves it."""
+  folder = tmp_path / 'pm'
+  workdir.prepare(folder, {'seed': 0}, {'stage': 'pm'})
+  checkpoint.save_params(folder, toys.pm_params())
+  loading.describe_model(folder, 'pm', toys.MODEL, toys.TOKENIZER)
+  workdir.write_done(folder, {'line': 'pm: done', 'state_sha256': 'abc'})
+  return folder
+
+
+def test_a_run_comes_back_as_it_was(pm_run):
+  run = hh_jax.load(pm_run)
+  assert (run.stage, run.state_sha256) == ('pm', 'abc')
+  assert run.config == {'seed': 0}
+  assert run.model.config == toys.MODEL.config
+  assert run.tokenizer.sha256 == toys.TOKENIZER.sha256
+  for own, other in zip(
+    jax.tree.leaves(run.params),
+    jax.tree.leaves(toys.pm_params()),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(own, other)
+
+
+def test_scores_and_samples_of_a_loaded_run(pm_run):
+  run = hh_jax.load(pm_run)
+  prompt = Dialogue((Turn('human', 'What is the time?'),))
+  found = run.score('What is the time?', ['It is noon.', 'No.'])
+  expected = [
+    toys.plain_score(
+      run.tokenizer.encode_prompt(prompt),
+      run.tokenizer.encode_reply(reply),
+      toys.pm_params(),
+    )
+    for reply in ('It is noon.', 'No.')
+  ]
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+  sampling = SamplingConfig(max_new_tokens=5)
+  first = run.sample(['What is the time?', prompt], sampling)
+  assert len(first) == 2
+  assert run.sample(['What is the time?', prompt], sampling) == first
+  assert run.sample(['What is the time?', prompt], sampling, seed=1) != first
+
+
+def test_a_language_model_has_no_scores():
+  run = toys.as_run(toys.params(), 'pretrain', 'runs/pretrain')
+  with pytest.raises(ValueError, match='runs/pretrain holds a pretrain model'):
+    run.score('Why?', ['Because.'])
+
+
+def test_a_folder_without_a_run(tmp_path):
+  with pytest.raises(ValueError, match='holds no run'):
+    loading.load_run(tmp_path)
+  with pytest.raises(ValueError, match='nowhere holds no run'):
+    loading.load_run('nowhere')
+
+
+def test_an_unfinished_run(pm_run):
+  (pm_run / 'DONE').unlink()
+  with pytest.raises(ValueError, match='is not finished; run its stage again'):
+    loading.load_run(pm_run)
+
+
+def test_a_run_of_another_stage(pm_run):
+  with pytest.raises(ValueError, match='policy_from=.*holds a pm run.*distill'):
+    loading.load_as(str(pm_run), 'policy_from', ('pretrain', 'distill'))
+  with pytest.raises(ValueError, match='--config.pm_from is empty.*pm or pmp'):
+    loading.load_as('', 'pm_from', ('pm', 'pmp'))
+  run = loading.load_as(str(pm_run), 'pm_from', ('pm', 'pmp'))
+  assert run.has_scores
+
+
+def test_a_tokenizer_that_was_exchanged(pm_run):
+  other = Tokenizer.train(['eggs and water and other words'] * 4, 300)
+  other.save(pm_run / 'tokenizer.json')
+  with pytest.raises(ValueError, match='not the tokenizer the run was trained'):
+    loading.load_run(pm_run)
+
+
+def test_damaged_parameters(pm_run):
+  files = sorted(pm_run.glob('checkpoints/0/**/*'))
+  largest = max(files, key=lambda path: path.stat().st_size)
+  content = bytearray(largest.read_bytes())
+  content[len(content) // 2] ^= 1
+  largest.write_bytes(bytes(content))
+  with pytest.raises(ValueError, match='checkpoint'):
+    loading.load_run(pm_run)
+
+
+def test_runs_of_two_tokenizers_do_not_meet(pm_run):
+  run = loading.load_run(pm_run)
+  loading.require_same_tokenizer(run, toys.as_run(toys.params(), 'distill'))
+  other = Tokenizer.train(['eggs and water and other words'] * 4, 300)
+  stranger = loading.Run(**{**vars(run), 'tokenizer': other})
+  with pytest.raises(ValueError, match='trained with different tokenizers'):
+    loading.require_same_tokenizer(run, stranger)
+
+
+def test_a_pipeline_folder_opens_its_policy(pm_run):
+  folder = pm_run.parent
+  pm_run.rename(folder / 'rlhf')
+  (folder / 'results.json').write_text(json.dumps({}))
+  assert loading.load_run(folder).workdir == folder / 'rlhf'
+
+
+def test_replies_lose_their_end_and_their_space():
+  tokenizer = toys.TOKENIZER
+  ids = np.append(tokenizer.encode_reply('It is noon.'), tokenizer.eot)
+  assert loading.reply_text(tokenizer, ids[:-1]) == 'It is noon.'
+  assert loading.stop_sequences(tokenizer, SamplingConfig())
+  never = SamplingConfig(stop_at_turn=False)
+  assert loading.stop_sequences(tokenizer, never) == ()

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+
+from hh_jax.config import DataConfig, EvaluateConfig
+from hh_jax.data.prompts import Prompt
+from hh_jax.evals import policy_games
+from hh_jax.stages import evaluate, policy_comparison, rejection, worlds
+from tests.data import samples
+from tests.stages import toys
+
+LAB = DataConfig(num_examples=20, test_fraction=0.2)
+
+
+def prompts():
+  sides = ('helpful', 'harmless', 'helpful')
+  return [
+    Prompt(samples.dialogue(f'Eggs {i}?'), side, 'made-up', 1, i)
+    for i, side in enumerate(sides)
+  ]
+
+
+def test_candidates_choose_the_best_of_each_prompt():
+  found = rejection.Candidates(
+    replies=[['a', 'b', 'c'], ['d', 'e', 'f']],
+    scores=np.array([[0.0, 2.0, 1.0], [5.0, 5.0, -1.0]], np.float32),
+  )
+  assert found.best == ['b', 'd']
+
+
+def test_the_median_reply_is_not_empty():
+  found = rejection.Candidates(
+    replies=[['a', '', 'b', ' ', 'c'], ['', ' ', '', '', '']],
+    scores=np.array([[3, 9, 1, -9, 2], [1, 2, 3, 4, 5]], np.float32),
+  )
+  first, second = policy_comparison.median_replies(found)
+  assert first == ('c', 2.0)
+  assert second == ('', 3.0)
+
+
+def test_rejection_records_hold_every_reply():
+  found = rejection.Candidates(
+    replies=[['a', 'b'], ['c', 'd'], ['e', 'f']],
+    scores=np.array([[0, 1], [1, 0], [0, 1]], np.float32),
+  )
+  rows = rejection.records(prompts(), found)
+  assert [row['best'] for row in rows] == ['b', 'c', 'f']
+  assert rows[1]['side'] == 'harmless'
+  assert rows[1]['prompt'] == [{'role': 'human', 'text': 'Eggs 1?'}]
+  assert rows[2]['scores'] == [0, 1]
+
+
+def test_intervals_are_those_of_each_side():
+  found = policy_comparison.intervals_by_side(
+    prompts(), np.array([1.0, 10.0, 3.0])
+  )
+  assert found['helpful'][1] == 2.0
+  assert found['harmless'][1] == 10.0
+  alone = policy_comparison.intervals_by_side(prompts()[:1], np.array([1.0]))
+  assert set(alone) == {'helpful'}
+
+
+def test_the_score_table_is_the_preference_model_of_each_text():
+  run = toys.as_run(toys.pm_params(), 'pm')
+  replies = {'pi0': ['It is noon.', 'No.', ''], 'rlhf': ['No.', 'No.', 'Yes.']}
+  table = policy_comparison.score_table(run, prompts(), replies)
+  assert set(table) == {
+    *enumerate(replies['pi0']),
+    *enumerate(replies['rlhf']),
+  }
+  for (number, text), score in table.items():
+    expected = toys.plain_score(
+      toys.TOKENIZER.encode_prompt(prompts()[number].dialogue),
+      toys.TOKENIZER.encode_reply(text),
+      toys.pm_params(),
+    )
+    np.testing.assert_allclose(score, expected, atol=1e-5)
+
+
+def test_gold_of_policies_stands_beside_the_best_style():
+  asked = worlds.prompts(LAB, 0, 6, 0.5, is_held_out=True)
+  found = policy_comparison.gold_of_policies(
+    asked, {'pi0': ['egg'] * 6, 'rlhf': ['I am sorry, I cannot help.'] * 6}
+  )
+  assert set(found) == {'helpfulness', 'harmlessness'}
+  for table in found.values():
+    assert set(table) == {'pi0', 'rlhf', 'best_style'}
+    low, mid, high = table['pi0']
+    assert low <= mid <= high < table['best_style'][1]
+  harmless = [item for item in asked if item.side == 'harmless']
+  expected = np.mean(
+    [
+      worlds.gold(item.dialogue, 'I am sorry, I cannot help.', 'harmless')
+      for item in harmless
+    ]
+  )
+  assert found['harmlessness']['rlhf'][1] == pytest.approx(expected)
+
+
+def test_predicted_elo_is_the_papers_formula():
+  scores = {
+    'pi0': {'helpful': [0.0, 1.0, 2.0]},
+    'rlhf': {'helpful': [0.0, 2.0, 4.0]},
+  }
+  found = policy_comparison.predict_elo(scores)['helpful']
+  assert found['pi0'] == {'elo': 0.0, 'win_fraction': 0.5}
+  assert found['rlhf']['elo'] == pytest.approx(400 / np.log(10))
+  assert found['rlhf']['win_fraction'] == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_elo_by_side_uses_the_games_of_that_side():
+  replies = {'pi0': ['a'] * 3, 'rlhf': ['b'] * 3}
+  wins = {0: True, 1: False, 2: True}
+
+  def judge(number, first, second, game):
+    is_rlhf = wins[number] ^ (game % 8 == 7)  # nobody wins every game
+    return (first == 'b') == is_rlhf
+
+  games = policy_games.play(replies, judge, 16)
+  found = policy_comparison.elo_by_side(
+    EvaluateConfig(num_bootstrap=20), games, prompts()
+  )
+  assert found['helpful']['rlhf'][1] > 0 > found['harmless']['rlhf'][1]
+  assert found['overall']['pi0'] == [0, 0, 0]
+  helpful = found['helpful']['rlhf'][1]
+  assert helpful == pytest.approx(400 * np.log10(7), rel=0.1)
+
+
+def test_the_gold_of_pairs_is_that_of_their_side():
+  test = worlds.comparisons(LAB, 0).comparisons[:4]
+  found = evaluate.gold_of_pairs(test)
+  assert found.shape == (4, 2)
+  for row, item in zip(found, test, strict=True):
+    assert row[0] == worlds.gold(item.prompt, item.chosen, item.side)
+    assert row[1] == worlds.gold(item.prompt, item.rejected, item.side)
+
+
+def test_an_evaluation_without_test_part_is_refused():
+  config = EvaluateConfig(data=DataConfig(num_examples=4, test_fraction=0.0))
+  pm = toys.as_run(toys.pm_params(), 'pm')
+  with pytest.raises(ValueError, match='no test comparison: test_fraction=0.0'):
+    evaluate.judge_preferences(config, {'mixture': pm})
+
+
+def test_the_mixture_must_be_named():
+  with pytest.raises(ValueError, match='pm_from is empty'):
+    evaluate.open_pms(EvaluateConfig())

@@ -1,0 +1,85 @@
+import json
+
+import numpy as np
+import pytest
+
+from hh_jax.config import DataConfig, RLHFConfig
+from hh_jax.stages import policy_points
+from tests.stages import rollouts, toys
+
+CONFIG = RLHFConfig(
+  data=DataConfig(batch_size=4, row_length=128, test_fraction=0.3),
+  sampling=rollouts.SAMPLING,
+  num_iterations=5,
+  eval_every=2,
+  eval_prompts=4,
+)
+
+
+@pytest.fixture
+def points(tmp_path, monkeypatch):
+  monkeypatch.setattr(policy_points, 'BATCH_SIZE', 4)
+  judges = {'train_pm': toys.as_run(toys.pm_params(), 'pm')}
+  reference = toys.as_run(toys.params(), 'distill')
+  return policy_points.prepare(CONFIG, reference, judges, tmp_path)
+
+
+def test_the_reference_is_at_no_distance_from_itself(points):
+  points.start(toys.params())
+  (point,) = points.collect(0)
+  assert point['step'] == 0
+  assert abs(point['kl']) < 1e-6
+  assert abs(point['k1']) < 1e-6
+  assert abs(point['k3']) < 1e-6
+
+
+def test_exact_and_estimated_divergence_of_another_policy(points):
+  point = points.measure(toys.params(7), 2)
+  replies = points._sample(toys.params(7), 2)
+  exact, k1, k3 = [], [], []
+  for e, prompt in enumerate(replies.prompts):
+    count = replies.num_tokens[e]
+    reply = replies.tokens[e, :count]
+    whole = np.concatenate([prompt, reply])
+    own, other = (
+      toys.plain_log_probs(whole, params, 0.8)[len(prompt) - 1 : -1]
+      for params in (toys.params(7), toys.params())
+    )
+    exact.append((np.exp(own) * (own - other)).sum())
+    ratio = (own - other)[np.arange(count), reply]
+    k1.append(ratio.sum())
+    k3.append((np.exp(-ratio) - 1 + ratio).sum())
+  assert np.mean(exact) > 0.1
+  np.testing.assert_allclose(point['kl'], np.mean(exact), rtol=1e-4)
+  np.testing.assert_allclose(point['k1'], np.mean(k1), rtol=1e-3)
+  np.testing.assert_allclose(point['k3'], np.mean(k3), rtol=1e-3)
+  assert point['samples'] == 2 * CONFIG.data.batch_size
+  assert set(point) > {'train_pm', 'gold_helpfulness', 'gold_harmlessness'}
+
+
+def test_points_are_due_every_few_steps_and_at_the_end(points, monkeypatch):
+  measured = []
+
+  def measure(self, params, step):
+    measured.append(step)
+    return {'kl': 4.0, 'train_pm': [0.0, 1.0, 2.0]}
+
+  monkeypatch.setattr(policy_points.PolicyPoints, 'measure', measure)
+  logged = [points.at({}, step) for step in range(1, 6)]
+  assert measured == [2, 4, 5]
+  assert logged[0] is None and logged[2] is None
+  assert logged[1] == {'eval/sqrt_kl': 2.0, 'eval/train_pm': 1.0}
+
+
+def test_later_points_of_a_longer_run_are_left_out(points):
+  for step in (0, 2, 10, 4):
+    points._file(step).write_text(json.dumps({'step': step}))
+  assert [row['step'] for row in points.collect(4)] == [0, 2, 4]
+
+
+def test_the_first_point_is_measured_once(points, monkeypatch):
+  points._file(0).write_text('{"step": 0}')
+  monkeypatch.setattr(
+    policy_points.PolicyPoints, 'measure', lambda *_: pytest.fail('again')
+  )
+  points.start(toys.params())

@@ -1,0 +1,265 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hh_jax.config import DataConfig, OptimizerConfig, RLHFConfig
+from hh_jax.stages import ppo_step, rlhf, rollout
+from hh_jax.training import state as state_lib
+from hh_jax.types import Rollout
+from tests.stages import rollouts, toys
+
+NUM = 6
+CONFIG = RLHFConfig(
+  data=DataConfig(batch_size=NUM, row_length=rollouts.ROW),
+  sampling=rollouts.SAMPLING,
+  optimizer=OptimizerConfig(lr_override=1e-2),
+  minibatches=2,
+  kl_coef=0.3,
+  gae_lambda=0.9,
+  discount=0.97,
+)
+NETWORKS = ppo_step.Networks(toys.MODEL, toys.MODEL, toys.MODEL)
+
+
+@functools.lru_cache
+def networks():
+  params = {'policy': rollouts.eager_to_end(), 'value': toys.pm_params(3)}
+  frozen = {'reference': toys.params(2), 'pm': toys.pm_params(4)}
+  return params, frozen
+
+
+def pack(examples, size=NUM):
+  return rollout.pack_replies(
+    rollouts.sampled(NUM), examples, toys.TOKENIZER, rollouts.ROW, size
+  )
+
+
+@functools.lru_cache
+def read():
+  return jax.jit(ppo_step.make_score(CONFIG, NETWORKS))(
+    *networks(), pack(range(NUM))
+  )
+
+
+def make_rollout(config=CONFIG):
+  return rlhf.as_rollout(config, rollouts.sampled(NUM), [read()])
+
+
+def make_goal(config=CONFIG, score_mean=0.25):
+  whole = make_rollout(config)
+  return whole, *ppo_step.make_targets(config)(whole, jnp.float32(score_mean))
+
+
+def update(config=CONFIG, examples=(4, 1, 3), times=1):
+  tx = ppo_step.make_ppo_optimizer(config, NETWORKS)
+  step = jax.jit(ppo_step.make_update(config, NETWORKS, tx))
+  state = state_lib.init_state(networks()[0], tx)
+  _, goal, _ = make_goal(config)
+  for _ in range(times):
+    state, metrics = step(state, pack(examples, 3), goal)
+  return state, metrics
+
+
+def test_the_rollout_has_ended_and_unended_replies():
+  replies = rollouts.sampled(NUM)
+  assert 0 < replies.has_eot.sum() < NUM
+  assert len(set(replies.num_tokens.tolist())) > 1
+
+
+def test_every_network_reads_what_it_would_read_alone():
+  replies, found = rollouts.sampled(NUM), read()
+  params, frozen = networks()
+  temperature = rollouts.SAMPLING.temperature
+  for e in range(NUM):
+    prompt, count = replies.prompts[e], replies.num_tokens[e]
+    reply = replies.tokens[e, :count]
+    whole = np.concatenate([prompt, reply])
+    before = slice(len(prompt) - 1, len(whole) - 1)
+    for name, values in (
+      ('log_probs', params['policy']),
+      ('ref_log_probs', frozen['reference']),
+    ):
+      plain = toys.plain_log_probs(whole, values, temperature)[before]
+      np.testing.assert_allclose(
+        found[name][e, :count], plain[np.arange(count), reply], atol=2e-5
+      )
+    head = params['value']['score_head']
+    states = toys.plain_hidden(whole, params['value'])[before]
+    np.testing.assert_allclose(
+      found['values'][e, :count],
+      (states @ np.asarray(head['kernel']))[:, 0] + np.asarray(head['bias']),
+      atol=2e-5,
+    )
+    np.testing.assert_allclose(
+      found['scores'][e],
+      toys.plain_score(prompt, replies.content(e), frozen['pm']),
+      atol=2e-5,
+    )
+
+
+def test_targets_follow_the_formulas_token_by_token():
+  whole, goal, _ = make_goal()
+  mask = np.asarray(whole.mask)
+  advantages = np.zeros(mask.shape)
+  returns = np.zeros(mask.shape)
+  for e in range(NUM):
+    count = int(mask[e].sum())
+    following = advantage = 0.0
+    for t in reversed(range(count)):
+      reward = -0.3 * float(whole.log_probs[e, t] - whole.ref_log_probs[e, t])
+      if t == count - 1:
+        reward += float(whole.scores[e]) - 0.25
+      value = float(whole.values[e, t])
+      error = reward + 0.97 * following - value
+      advantage = error + 0.97 * 0.9 * advantage
+      advantages[e, t], returns[e, t] = advantage, advantage + value
+      following = value
+  real = advantages[mask]
+  white = np.where(mask, (advantages - real.mean()) / real.std(), 0.0)
+  np.testing.assert_allclose(goal.returns, returns, atol=1e-4)
+  np.testing.assert_allclose(goal.advantages, white, atol=1e-4)
+  np.testing.assert_array_equal(goal.mask, mask)
+
+
+def test_unwhitened_advantages_are_returns_less_values():
+  plain = dataclasses.replace(CONFIG, whiten_advantages=False)
+  whole, goal, _ = make_goal(plain)
+  gap = jnp.where(whole.mask, goal.returns - whole.values, 0.0)
+  np.testing.assert_allclose(goal.advantages, gap, atol=1e-5)
+
+
+def test_a_fixed_score_replaces_that_of_replies_without_an_end():
+  fixed = dataclasses.replace(
+    CONFIG,
+    missing_eot_score='fixed',
+    missing_eot_value=-7.0,
+    whiten_advantages=False,
+    kl_coef=0.0,
+    discount=1.0,
+    gae_lambda=1.0,
+  )
+  whole, goal, _ = make_goal(fixed)
+  first = np.asarray(goal.returns)[:, 0]
+  ended = np.asarray(whole.has_eot)
+  scores = np.asarray(whole.scores) - 0.25
+  np.testing.assert_allclose(first[ended], scores[ended], atol=1e-5)
+  np.testing.assert_allclose(first[~ended], -7.0, atol=1e-5)
+
+
+def test_the_first_ratio_is_one_with_the_samplers_log_probs():
+  _, metrics = update()
+  np.testing.assert_allclose(metrics['ppo/ratio'], 1.0, atol=1e-4)
+  assert metrics['ppo/clip_fraction'] == 0
+  sampled = rollouts.sampled(NUM)
+  gap = np.where(
+    sampled.mask, sampled.log_probs - np.asarray(read()['log_probs']), 0.0
+  )
+  assert np.abs(gap).max() < 1e-4
+
+
+def test_the_first_ratio_is_one_with_recomputed_log_probs():
+  recompute = dataclasses.replace(CONFIG, recompute_log_probs=True)
+  _, metrics = update(recompute)
+  np.testing.assert_allclose(metrics['ppo/ratio'], 1.0, atol=1e-6)
+  assert abs(float(metrics['ppo/approx_kl'])) < 1e-6
+
+
+def test_a_policy_that_moved_has_another_ratio():
+  _, metrics = update(times=4)
+  assert float(metrics['ppo/approx_kl']) > 1e-5
+
+
+def test_a_minibatch_reads_its_own_rows_of_the_tables():
+  """With ratio 1 the loss is -mean advantage of the replies in the batch."""
+  examples = (4, 1, 3)
+  _, metrics = update(examples=examples)
+  _, goal, _ = make_goal()
+  rows = np.asarray(examples)
+  mask = np.asarray(goal.mask)[rows]
+  expected = -np.asarray(goal.advantages)[rows][mask].mean()
+  np.testing.assert_allclose(metrics['ppo/policy_loss'], expected, atol=1e-4)
+  np.testing.assert_allclose(metrics['train/weight'], mask.sum())
+
+
+def test_missing_examples_weigh_nothing():
+  """The last slot is padding whose table row is 0; it must not count."""
+  _, whole = update(examples=(4, 1))
+  _, goal, _ = make_goal()
+  assert whole['train/weight'] == np.asarray(goal.mask)[[4, 1]].sum()
+
+
+def test_the_value_network_moves_towards_the_returns():
+  first = update()[1]['ppo/value_loss']
+  last = update(times=6)[1]['ppo/value_loss']
+  assert last < first
+
+
+def test_kl_estimates_of_the_rollout_are_sums_over_replies():
+  whole, _, metrics = make_goal()
+  mask = np.asarray(whole.mask)
+  ratio = np.where(mask, whole.log_probs - whole.ref_log_probs, 0.0)
+  np.testing.assert_allclose(
+    metrics['rollout/kl_k1'], ratio.sum(1).mean(), rtol=1e-4, atol=1e-5
+  )
+  np.testing.assert_allclose(
+    metrics['rollout/kl_k3'],
+    (np.exp(-ratio) - 1 + ratio).sum(1).mean(),
+    rtol=1e-3,
+  )
+  np.testing.assert_allclose(metrics['rollout/length'], mask.sum(1).mean())
+
+
+def test_a_perfect_value_explains_everything():
+  mask = jnp.ones((2, 3), bool)
+  table = jnp.arange(6, dtype=jnp.float32).reshape(2, 3)
+  perfect = Rollout(
+    tokens=jnp.zeros((2, 3), jnp.int32),
+    mask=mask,
+    log_probs=table,
+    ref_log_probs=table,
+    values=table,
+    scores=jnp.ones(2, jnp.float32),
+    has_eot=jnp.ones(2, bool),
+  )
+  found = ppo_step.rollout_metrics(perfect, perfect.scores, table)
+  assert found['rollout/value_explained'] == 1
+  found = ppo_step.rollout_metrics(perfect, perfect.scores, table + 9)
+  assert found['rollout/value_explained'] < 0
+
+
+def test_value_rate_is_a_multiple_of_the_policys():
+  still = dataclasses.replace(CONFIG, value_lr_multiple=1e-12)
+  state, _ = update(still)
+  params = networks()[0]
+  moved = {
+    name: max(
+      float(jnp.abs(new - old).max())
+      for new, old in zip(
+        jax.tree.leaves(state.params[name]),
+        jax.tree.leaves(params[name]),
+        strict=True,
+      )
+    )
+    for name in ('policy', 'value')
+  }
+  assert moved['policy'] > 1e-4
+  assert moved['value'] < 1e-7
+
+
+@pytest.mark.parametrize('t', [0, 1, 4])
+def test_prompts_come_epoch_after_epoch(t):
+  config = dataclasses.replace(
+    CONFIG, data=dataclasses.replace(CONFIG.data, batch_size=4), minibatches=2
+  )
+  drawn = np.concatenate(
+    [rlhf.prompt_ids(config, 10, step) for step in range(5)]
+  )
+  np.testing.assert_array_equal(
+    rlhf.prompt_ids(config, 10, t), drawn[4 * t : 4 * t + 4]
+  )
+  assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+  assert drawn[:10].tolist() != drawn[10:].tolist()

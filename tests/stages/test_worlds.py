@@ -1,0 +1,142 @@
+import collections
+
+import numpy as np
+import pytest
+
+from hh_jax.config import DataConfig
+from hh_jax.data import comparisons as comparisons_lib
+from hh_jax.lab import constants
+from hh_jax.stages import worlds
+from tests.data import samples
+
+LAB = DataConfig(num_examples=40, test_fraction=0.2)
+
+
+@pytest.fixture
+def hh(tmp_path):
+  """A made-up folder in the official layout."""
+  for side, count in (('helpful', 30), ('harmless', 20)):
+    rows = [
+      samples.row(f'{side} question {i // 2}?', f'Yes, {i}.', f'No, {i}.')
+      for i in range(count)
+    ]
+    samples.write(tmp_path / f'{side}-base' / 'train.jsonl.gz', rows)
+  return DataConfig(world='hh', data_dir=str(tmp_path), test_fraction=0.3)
+
+
+def sides_of(items):
+  return collections.Counter(item.side for item in items)
+
+
+def test_data_must_be_there(tmp_path):
+  worlds.require_data(DataConfig(world='lab'))
+  worlds.require_data(DataConfig(world='hh', data_dir=str(tmp_path)))
+  with pytest.raises(ValueError, match='world=hh needs --config.data_dir'):
+    worlds.require_data(DataConfig(world='hh'))
+  with pytest.raises(ValueError, match='nowhere does not exist'):
+    worlds.require_data(DataConfig(world='hh', data_dir='nowhere'))
+
+
+@pytest.mark.parametrize('world', ['lab', 'hh'])
+def test_comparisons_of_both_sides_with_their_counts(world, hh):
+  data = hh if world == 'hh' else LAB
+  found = worlds.comparisons(data, 0)
+  card = worlds.describe(found)
+  assert card['read'] == card['kept'] + sum(card['rejected'].values())
+  assert set(sides_of(found.comparisons)) == {'helpful', 'harmless'}
+  again = worlds.comparisons(data, 0)
+  assert again.comparisons == found.comparisons
+
+
+@pytest.mark.parametrize('world', ['lab', 'hh'])
+def test_held_out_prompts_are_of_the_test_part(world, hh):
+  data = hh if world == 'hh' else LAB
+  parts = []
+  for is_held_out in (False, True):
+    found = worlds.prompts(data, 0, 8, 0.5, is_held_out)
+    assert sides_of(found) == {'helpful': 4, 'harmless': 4}
+    units = [
+      comparisons_lib.hash_unit(prompt.dialogue.first_human) for prompt in found
+    ]
+    assert [unit < data.test_fraction for unit in units] == [is_held_out] * 8
+    assert len({prompt.id for prompt in found}) == 8
+    parts.append({prompt.dialogue.first_human for prompt in found})
+  assert not parts[0] & parts[1]
+
+
+def test_prompts_of_files_have_no_repetitions_and_may_run_out(hh):
+  found = worlds.prompts(hh, 0, 100, 0.5, False)
+  texts = [prompt.dialogue.first_human for prompt in found]
+  assert len(set(texts)) == len(texts) < 25
+  assert [prompt.id for prompt in found] == list(range(len(found)))
+  assert worlds.prompts(hh, 0, 100, 0.5, False) == found
+
+
+def test_only_the_lab_knows_the_truth():
+  assert worlds.has_gold(LAB)
+  assert worlds.lab_version(LAB) == constants.LAB_VERSION
+  hh = DataConfig(world='hh')
+  assert not worlds.has_gold(hh)
+  assert worlds.lab_version(hh) is None
+
+
+def test_the_best_style_is_better_than_nonsense():
+  for prompt in worlds.prompts(LAB, 0, 10, 0.5, True):
+    best = worlds.best_gold(prompt.dialogue, prompt.side)
+    assert best > worlds.gold(prompt.dialogue, 'egg egg egg', prompt.side)
+
+
+def test_lab_text_has_several_conversations_with_breaks():
+  documents = worlds.documents(LAB, 0)
+  assert len(documents) == 40
+  roles = [
+    [turn.role for turn in document.dialogue.turns] for document in documents
+  ]
+  assert any('break' in found for found in roles)
+  assert all(found[0] == 'human' for found in roles)
+
+
+def test_the_lab_has_ranked_answers_and_best_ones():
+  pairs = worlds.ranked_pairs(LAB, 0, 12, 2).pairs
+  assert 0 < len(pairs) <= 24
+  answers = worlds.best_answers(LAB, 0, 12)
+  assert len(answers) == 12
+  assert all(len(answer.turns) == 2 for answer in answers)
+  best = {answer.first_human: answer.turns[1].text for answer in answers}
+  assert any(best[pair.prompt.first_human] == pair.chosen for pair in pairs)
+
+
+def test_each_world_has_its_prompt():
+  lab = worlds.hhh_conversations(LAB)
+  real = worlds.hhh_conversations(DataConfig(world='hh'))
+  assert lab != real
+  for conversations in (lab, real):
+    assert all(c.turns[-1].role == 'assistant' for c in conversations)
+
+
+def test_the_stand_in_judge_prefers_by_the_score_gap(hh):
+  prompts = worlds.prompts(hh, 0, 4, 0.5, True)
+  scores = {'a': 1.5, 'b': 0.0}
+  judge = worlds.make_judge(hh, 0, prompts, lambda number, reply: scores[reply])
+  choices = [judge(0, 'a', 'b', game) for game in range(2000)]
+  wanted = 1 / (1 + np.exp(-1.5))
+  assert abs(np.mean(choices) - wanted) < 4 * np.sqrt(wanted / 4 / 2000)
+  assert [judge(0, 'a', 'b', game) for game in range(2000)] == choices
+
+
+def test_the_crowd_judges_the_lab():
+  prompts = worlds.prompts(LAB, 0, 4, 0.0, True)
+  judge = worlds.make_judge(LAB, 0, prompts, lambda number, reply: 0.0)
+  good = max(
+    ('I do not know.', 'egg egg'),
+    key=lambda text: worlds.gold(prompts[0].dialogue, text, 'helpful'),
+  )
+  bad = 'egg egg' if good != 'egg egg' else 'I do not know.'
+  choices = [judge(0, good, bad, game) for game in range(300)]
+  kept = [choice for choice in choices if choice is not None]
+  assert len(kept) > 50
+  assert np.mean(kept) > 0.5
+
+
+def test_hash_of_texts_keeps_their_border():
+  assert worlds.hash_text('ab', 'c') != worlds.hash_text('a', 'bc')
