@@ -6,7 +6,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hh_jax.config import PipelineConfig
 from hh_jax.stages import worlds
@@ -25,6 +25,7 @@ TRAINED = (
 )
 
 
+@runtime_checkable
 class Stage(Protocol):
   """What is asked of a planned stage."""
 

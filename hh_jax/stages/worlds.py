@@ -108,9 +108,12 @@ def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
       return found
     ids = order.permutation(seed, 'comparisons', 0, found.num_kept)
     taken = sorted(ids[: data.num_examples])
+    num_left = found.num_kept - len(taken)
     log.info('%d of %d comparisons are used', len(taken), found.num_kept)
     return dataclasses.replace(
-      found, comparisons=tuple(found.comparisons[i] for i in taken)
+      found,
+      comparisons=tuple(found.comparisons[i] for i in taken),
+      rejected={**found.rejected, 'beyond_num_examples': num_left},
     )
   total = _lab_count(data)
   made = []

@@ -62,7 +62,8 @@ def test_intervals_are_those_of_each_side():
 def test_the_score_table_is_the_preference_model_of_each_text():
   run = toys.as_run(toys.pm_params(), 'pm')
   replies = {'pi0': ['It is noon.', 'No.', ''], 'rlhf': ['No.', 'No.', 'Yes.']}
-  table = policy_comparison.score_table(run, prompts(), replies)
+  config = EvaluateConfig(data=DataConfig(row_length=256))
+  table = policy_comparison.score_table(config, run, prompts(), replies)
   assert set(table) == {
     *enumerate(replies['pi0']),
     *enumerate(replies['rlhf']),

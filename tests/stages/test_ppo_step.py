@@ -45,8 +45,10 @@ def read():
   )
 
 
-def make_rollout(config=CONFIG):
-  return rlhf.as_rollout(config, rollouts.sampled(NUM), [read()])
+def make_rollout(config=CONFIG, is_low_precision=False):
+  return rlhf.as_rollout(
+    config, is_low_precision, rollouts.sampled(NUM), [read()]
+  )[0]
 
 
 def make_goal(config=CONFIG, score_mean=0.25):
@@ -168,6 +170,18 @@ def test_the_first_ratio_is_one_with_recomputed_log_probs():
   assert abs(float(metrics['ppo/approx_kl'])) < 1e-6
 
 
+def test_in_low_precision_the_trainers_log_probs_are_used():
+  own = jnp.where(make_rollout().mask, read()['log_probs'], 0.0)
+  np.testing.assert_array_equal(make_rollout(CONFIG, True).log_probs, own)
+  sampled = rollouts.sampled(NUM)
+  np.testing.assert_array_equal(make_rollout().log_probs, sampled.log_probs)
+  _, mismatch = rlhf.as_rollout(CONFIG, False, sampled, [read()])
+  assert 0 <= float(mismatch) < 1e-4
+  off = dataclasses.replace(sampled, log_probs=sampled.log_probs - 0.5)
+  _, mismatch = rlhf.as_rollout(CONFIG, False, off, [read()])
+  np.testing.assert_allclose(mismatch, 0.5, atol=1e-4)
+
+
 def test_a_policy_that_moved_has_another_ratio():
   _, metrics = update(times=4)
   assert float(metrics['ppo/approx_kl']) > 1e-5
@@ -256,10 +270,10 @@ def test_prompts_come_epoch_after_epoch(t):
     CONFIG, data=dataclasses.replace(CONFIG.data, batch_size=4), minibatches=2
   )
   drawn = np.concatenate(
-    [rlhf.prompt_ids(config, 10, step) for step in range(5)]
+    [rlhf.prompt_places(config, 10, step) for step in range(5)]
   )
   np.testing.assert_array_equal(
-    rlhf.prompt_ids(config, 10, t), drawn[4 * t : 4 * t + 4]
+    rlhf.prompt_places(config, 10, t), drawn[4 * t : 4 * t + 4]
   )
   assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
   assert drawn[:10].tolist() != drawn[10:].tolist()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hh_jax.config import DataConfig
+from hh_jax.evals import scoring
 from hh_jax.stages import preference
 from hh_jax.types import LossSum
 from tests.data import samples
@@ -116,6 +117,35 @@ def test_an_epoch_holds_every_comparison_once():
     jax.tree.leaves(again(1)), jax.tree.leaves(batches(1)), strict=True
   ):
     np.testing.assert_array_equal(own, other)
+
+
+def test_whole_conversations_share_their_prompt():
+  first = ('How do I boil an egg?',)
+  later = (*first, 'In water.', 'How long?')
+  pool = [
+    samples.comparison(*first, chosen='In water.'),
+    samples.comparison(*later),
+    samples.comparison('What is the time?'),
+  ]
+  data = dataclasses.replace(DATA, trees='conversation')
+  together = preference.pair_batches(pool, toys.TOKENIZER, data, 0, 'pm')
+  alone = preference.pair_batches(pool, toys.TOKENIZER, DATA, 0, 'pm')
+  assert together.num_comparisons == alone.num_comparisons == 3
+  assert together.num_batches == 1
+  num_real = [
+    int((np.asarray(batches(0).example_id) >= 0).sum())
+    for batches in (together, alone)
+  ]
+  assert num_real[0] < num_real[1]
+  scores = [
+    np.asarray(scoring.packed_scores(toys.MODEL, toys.pm_params(), batches(0)))[
+      :3
+    ]
+    for batches in (together, alone)
+  ]
+  np.testing.assert_allclose(
+    sorted(map(tuple, scores[0])), sorted(map(tuple, scores[1])), atol=1e-5
+  )
 
 
 def test_nothing_to_train_on_names_the_counts():

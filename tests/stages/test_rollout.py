@@ -33,9 +33,7 @@ def test_reply_index_points_to_the_sampled_tokens():
   index = np.asarray(batch.reply_index)
   for slot, example in enumerate((2, 0, 1)):
     count = replies.num_tokens[example]
-    np.testing.assert_array_equal(
-      tokens[index[slot, :count]], REPLIES[example]
-    )
+    np.testing.assert_array_equal(tokens[index[slot, :count]], REPLIES[example])
     assert (index[slot, count:] == -1).all()
   assert (index[3] == -1).all()
   np.testing.assert_array_equal(batch.example, [2, 0, 1, 0])

@@ -1,4 +1,6 @@
 import collections
+import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -46,6 +48,35 @@ def test_comparisons_of_both_sides_with_their_counts(world, hh):
   assert set(sides_of(found.comparisons)) == {'helpful', 'harmless'}
   again = worlds.comparisons(data, 0)
   assert again.comparisons == found.comparisons
+
+
+def test_a_limit_leaves_out_comparisons_and_counts_them(hh):
+  some = dataclasses.replace(hh, num_examples=10)
+  found = worlds.comparisons(some, 0)
+  assert len(found.comparisons) == 10
+  assert set(sides_of(found.comparisons)) == {'helpful', 'harmless'}
+  card = worlds.describe(found)
+  assert (card['read'], card['kept']) == (50, 10)
+  assert card['read'] == card['kept'] + sum(card['rejected'].values())
+  assert worlds.comparisons(some, 1).comparisons != found.comparisons
+
+
+def test_the_lab_must_be_told_how_many(hh):
+  with pytest.raises(ValueError, match='num_examples=0: the lab has no end'):
+    worlds.comparisons(DataConfig(), 0)
+  with pytest.raises(ValueError, match='num_examples=0: the lab has no end'):
+    worlds.documents(DataConfig(), 0)
+
+
+def test_identity_is_of_the_data_and_not_of_its_place(hh, tmp_path):
+  first = worlds.identity(hh)
+  moved = tmp_path.parent / 'moved'
+  shutil.copytree(tmp_path, moved)
+  other = dataclasses.replace(hh, data_dir=str(moved))
+  assert worlds.identity(other) == first
+  samples.write(moved / 'helpful-base' / 'test.jsonl', [{'more': 1}])
+  assert worlds.identity(other) != first
+  assert worlds.identity(LAB) != first
 
 
 @pytest.mark.parametrize('world', ['lab', 'hh'])

@@ -1,0 +1,137 @@
+"""Configs: round trips, refusals that name what is wrong, and rates."""
+
+import dataclasses
+
+import pytest
+
+from hh_jax import config as config_lib
+from hh_jax.models import sizes
+
+STAGES = (
+  config_lib.PretrainConfig,
+  config_lib.DistillConfig,
+  config_lib.PMPConfig,
+  config_lib.PMConfig,
+  config_lib.RejectionConfig,
+  config_lib.RLHFConfig,
+  config_lib.EvaluateConfig,
+  config_lib.FoldsConfig,
+  config_lib.PipelineConfig,
+)
+
+
+@pytest.mark.parametrize('cls', STAGES)
+def test_round_trip_through_a_config_dict(cls):
+  values = config_lib.to_config_dict(cls()).to_dict()
+  assert config_lib.from_config_dict(cls, values) == cls()
+
+
+def test_config_dicts_are_locked():
+  values = config_lib.to_config_dict(config_lib.PMConfig())
+  with pytest.raises((AttributeError, KeyError)):
+    values.harmles_weight = 2.0
+
+
+def test_unknown_key_names_the_nearest():
+  with pytest.raises(ValueError, match=r"config\.optimizr .*'optimizer'"):
+    config_lib.from_config_dict(config_lib.PMConfig, {'optimizr': {}})
+  with pytest.raises(ValueError, match=r"data\.batch_sise .*'batch_size'"):
+    config_lib.from_config_dict(
+      config_lib.PMConfig, {'data': {'batch_sise': 3}}
+    )
+
+
+@pytest.mark.parametrize(
+  ('cls', 'values', 'message'),
+  [
+    (config_lib.ModelConfig, {'num_heads': 3}, 'num_heads=3 does not divide'),
+    (config_lib.ModelConfig, {'num_kv_heads': 3}, 'num_kv_heads=3'),
+    (config_lib.ModelConfig, {'norm': 'batch'}, "norm='batch'"),
+    (config_lib.DataConfig, {'batch_size': 0}, 'batch_size=0'),
+    (config_lib.DataConfig, {'span_start': 0.8, 'span_end': 0.2}, 'no span'),
+    (config_lib.DataConfig, {'max_path': 10_000}, 'max_path=10000'),
+    (config_lib.SamplingConfig, {'temperature': 0.0}, 'temperature=0.0'),
+    (config_lib.RLHFConfig, {'minibatches': 5}, 'minibatches=5'),
+    (config_lib.RLHFConfig, {'value_init': 'zero'}, "value_init='zero'"),
+    (config_lib.PMConfig, {'harmless_fraction': 1.5}, 'harmless_fraction=1.5'),
+    (config_lib.PipelineConfig, {'world': 'moon'}, "world='moon'"),
+  ],
+)
+def test_bad_values_are_named(cls, values, message):
+  with pytest.raises(ValueError, match=message):
+    config_lib.from_config_dict(cls, values)
+
+
+def test_a_value_of_another_type_is_refused():
+  with pytest.raises(ValueError, match=r"seed='a' is not of type int"):
+    config_lib.from_config_dict(config_lib.PMConfig, {'seed': 'a'})
+  with pytest.raises(ValueError, match='seed=True'):
+    config_lib.from_config_dict(config_lib.PMConfig, {'seed': True})
+
+
+def test_an_integer_may_stand_for_a_float():
+  made = config_lib.from_config_dict(config_lib.PMConfig, {'lm_coef': 1})
+  assert made.lm_coef == 1.0
+  assert isinstance(made.lm_coef, float)
+
+
+def test_arguments_of_config_files():
+  defaults = {'size': 'nano', 'k': 16, 'harmless': -1.0, 'smoke': False}
+  assert config_lib.parse_arg('', **defaults) == defaults
+  assert config_lib.parse_arg('k=4,smoke=true', **defaults) == {
+    **defaults,
+    'k': 4,
+    'smoke': True,
+  }
+  for arg, message in (
+    ('sise=13m', "'sise' is unknown; did you mean 'size'"),
+    ('k=many', "k='many' is not of type int"),
+    ('smoke', 'not of the form name=value'),
+    ('smoke=perhaps', 'neither true nor false'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      config_lib.parse_arg(arg, **defaults)
+
+
+def test_rates_fall_with_size_and_stay_positive():
+  rates = [
+    config_lib.lr_pretrain(sizes.model_config(size))
+    for size in (
+      'nano0',
+      'nano',
+      '13m',
+      '42m',
+      '197m',
+      '810m',
+      '2.7b',
+      '13b',
+      '52b',
+    )
+  ]
+  assert all(rate > 0 for rate in rates)
+  assert rates == sorted(rates, reverse=True)
+  # Kaplan et al. 2020 at 12.6 million parameters, by hand.
+  assert rates[2] == pytest.approx(0.003239 - 0.0001395 * 16.3476, abs=1e-7)
+
+
+def test_paper_multiples_are_the_defaults():
+  multiples = {
+    config_lib.DistillConfig: 0.05,
+    config_lib.PMPConfig: 0.1,
+    config_lib.PMConfig: 0.01,
+    config_lib.RLHFConfig: 0.01,
+  }
+  for cls, multiple in multiples.items():
+    assert cls().optimizer.lr_multiple == multiple
+  rlhf = config_lib.RLHFConfig()
+  assert (rlhf.kl_coef, rlhf.clip_range, rlhf.discount) == (0.001, 0.2, 1.0)
+  assert config_lib.DistillConfig().top_k == 50
+  assert config_lib.RejectionConfig().k == 16
+
+
+def test_an_override_replaces_the_multiple():
+  optimizer = config_lib.OptimizerConfig(lr_multiple=0.1)
+  model = config_lib.ModelConfig()
+  assert optimizer.peak_lr(model) == 0.1 * config_lib.lr_pretrain(model)
+  fixed = dataclasses.replace(optimizer, lr_override=3e-4)
+  assert fixed.peak_lr(model) == 3e-4
