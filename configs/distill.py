@@ -26,8 +26,8 @@ def build(choice: presets.Choice) -> DistillConfig:
     optimizer=presets.rate(choice, 0.05, 0.5, 'linear'),  # [§A.1]
     loop=presets.loop(choice),
     # 350M tokens in sequences of 8,192 [§A.1] are 1,335 steps.
-    num_steps=choice.pick(num_full_steps(choice), 60, 2),
-    effect_prompts=choice.pick(512, 256, 8),
+    num_steps=choice.pick(num_full_steps(choice), 40, 2),
+    effect_prompts=choice.pick(512, 128, 8),
   )
 
 

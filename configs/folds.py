@@ -18,7 +18,6 @@ def build(choice: presets.Choice) -> FoldsConfig:
     loop=model.loop,
     pm=model,
     num_folds=choice.pick(5, 5, 2),
-    num_bootstrap=choice.pick(1000, 500, 50),
   )
 
 

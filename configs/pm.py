@@ -18,7 +18,7 @@ def build(choice: presets.Choice, harmless: float = -1.0) -> PMConfig:
       choice,
       row_length,
       choice.pick(32, 32, 4),  # [A-2nd]
-      num_examples=choice.pick(48_000, 12_000, 120)
+      num_examples=choice.pick(48_000, 8000, 120)
       if choice.world == 'lab'
       else 0,
     ),

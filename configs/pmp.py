@@ -19,7 +19,7 @@ def build(choice: presets.Choice) -> PMPConfig:
     optimizer=presets.rate(choice, 0.1, 0.5, 'constant'),  # [§A.2]
     loop=presets.loop(choice),
     # Web answers are long: at nano size on real text one pair of each.
-    num_posts=choice.pick(1600 if choice.is_small_data else 16_000, 4000, 20),
+    num_posts=choice.pick(1600 if choice.is_small_data else 16_000, 2000, 20),
     pairs_per_post=1 if choice.is_small_data else choice.pick(3, 3, 1),
   )
 

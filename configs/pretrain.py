@@ -15,9 +15,9 @@ def build(choice: presets.Choice) -> PretrainConfig:
   if choice.is_nano:
     # Many small steps: at this size they learn more of the same text.
     row_length, batch_size = 512, choice.pick(4, 4, 2)
-    num_steps = choice.pick(5000, 1500, 4)
+    num_steps = choice.pick(5000, 600, 4)
     if choice.world == 'hh':
-      num_steps = choice.pick(4000, 1000, 4)
+      num_steps = choice.pick(4000, 600, 4)
   else:
     row_length, batch_size = 8192, 256  # [A-2nd] context; batch is [open]
     num_steps = choice.pick(190_000, 700, 4)  # 400B tokens [A-2nd]
@@ -26,12 +26,10 @@ def build(choice: presets.Choice) -> PretrainConfig:
     data=presets.data(
       choice, row_length, batch_size, num_examples=num_documents(choice)
     ),
-    optimizer=presets.rate(
-      choice, 1.0, 1.5, 'cosine', choice.pick(200, 100, 1)
-    ),
+    optimizer=presets.rate(choice, 1.0, 1.5, 'cosine', choice.pick(200, 60, 1)),
     loop=presets.loop(choice),
     num_steps=num_steps,
-    tokenizer_documents=choice.pick(3000, 3000, 60),
+    tokenizer_documents=choice.pick(3000, 2000, 60),
   )
 
 
@@ -41,8 +39,8 @@ def num_documents(choice: presets.Choice) -> int:
   Those of the lab have about 380 tokens each, those of the text folder 550.
   """
   if choice.world == 'lab':
-    return choice.pick(28_000, 9000, 60)
-  return choice.pick(16_000, 6000, 200) if choice.is_nano else 0
+    return choice.pick(28_000, 3500, 60)
+  return choice.pick(16_000, 2500, 200) if choice.is_nano else 0
 
 
 def get_config(arg: str | None = None):

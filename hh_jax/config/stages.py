@@ -211,7 +211,7 @@ class EvaluateConfig:
   num_prompts: int = 512  # held-out prompts, half of them harmless
   k: int = 16  # best of k
   games_per_prompt: int = 2  # crowd comparisons of each pair of policies
-  num_bootstrap: int = 1000
+  num_bootstrap: int = 1000  # resamples of the Elo intervals
   num_dialogues: int = 10  # shown before and after in the report
 
   def __post_init__(self):
@@ -235,7 +235,6 @@ class FoldsConfig:
   loop: LoopConfig = field(default_factory=LoopConfig)
   pm: PMConfig = field(default_factory=PMConfig)  # with `data` and `loop`
   num_folds: int = 5  # by hash of the first human turn
-  num_bootstrap: int = 1000
   record: str = ''  # result file that also takes the numbers; '': none
 
   def __post_init__(self):

@@ -26,7 +26,6 @@ import numpy as np
 from hh_jax.config import RLHFConfig
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
-from hh_jax.generation import decode
 from hh_jax.losses import ppo
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
@@ -50,7 +49,7 @@ class PolicyPoints:
   reference: loading.Run
   judges: Mapping[str, loading.Run]
   prompts: tuple[Prompt, ...]
-  prompt_ids: tuple[np.ndarray, ...]
+  pool: rollout_lib.PromptPool
   folder: pathlib.Path
 
   def at(self, params: Params, step: int) -> dict[str, float] | None:
@@ -91,22 +90,13 @@ class PolicyPoints:
     return self.folder / f'{step:08d}.json'
 
   def _sample(self, params: Params, step: int) -> rollout_lib.Replies:
-    run = self.reference
-    generated = decode.generate(
-      run.model,
+    return rollout_lib.sample(
+      self.reference.model,
       params,
-      self.prompt_ids,
-      np.array([prompt.id for prompt in self.prompts]),
+      self.reference.tokenizer,
+      self.pool,
       keys.fold(self.config.seed, 'rlhf', 'points', step),
       self.config.sampling,
-      loading.stop_sequences(run.tokenizer, self.config.sampling),
-    )
-    return rollout_lib.Replies(
-      prompts=self.prompt_ids,
-      tokens=generated.tokens,
-      num_tokens=generated.num_tokens,
-      log_probs=generated.log_probs,
-      has_eot=generated.has_eot,
     )
 
   def _read(
@@ -215,13 +205,16 @@ def prepare(
     reference=reference,
     judges=judges,
     prompts=tuple(prompts),
-    prompt_ids=tuple(
-      prompting.encode(
-        reference.tokenizer,
-        [prompt.dialogue for prompt in prompts],
-        config.data,
-        config.sampling,
-      )
+    pool=rollout_lib.PromptPool(
+      prompts=tuple(
+        prompting.encode(
+          reference.tokenizer,
+          [prompt.dialogue for prompt in prompts],
+          config.data,
+          config.sampling,
+        )
+      ),
+      example_ids=np.array([prompt.id for prompt in prompts]),
     ),
     folder=folder,
   )

@@ -29,7 +29,6 @@ from hh_jax.config import RLHFConfig
 from hh_jax.data import order
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import scoring
-from hh_jax.generation import decode
 from hh_jax.stages import (
   loading,
   policy_points,
@@ -99,31 +98,9 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
   )
 
 
-@dataclasses.dataclass(frozen=True)
-class PromptPool:
-  """Prompts to sample from; an id keys the draws of its replies."""
-
-  prompts: tuple[np.ndarray, ...]  # ids of the tokens
-  example_ids: np.ndarray  # [N] int
-
-  def __len__(self) -> int:
-    return len(self.prompts)
-
-  @property
-  def longest(self) -> int:
-    """Tokens of the longest prompt."""
-    return max(len(prompt) for prompt in self.prompts)
-
-  def take(self, places: Sequence[int] | np.ndarray) -> PromptPool:
-    """Returns the pool of some places, in their order."""
-    return PromptPool(
-      tuple(self.prompts[i] for i in places), self.example_ids[places]
-    )
-
-
 def prompt_pool(
   config: RLHFConfig, tokenizer: Tokenizer, num: int, is_held_out: bool
-) -> PromptPool:
+) -> rollout_lib.PromptPool:
   """Draws prompts, cut on the left to leave room for a reply.
 
   Raises:
@@ -137,7 +114,9 @@ def prompt_pool(
   ids = prompting.encode(
     tokenizer, [item.dialogue for item in found], config.data, config.sampling
   )
-  return PromptPool(tuple(ids), np.array([item.id for item in found]))
+  return rollout_lib.PromptPool(
+    tuple(ids), np.array([item.id for item in found])
+  )
 
 
 def value_model(
@@ -186,8 +165,13 @@ def initial_score(
   pool = prompt_pool(
     config, policy.tokenizer, NUM_CENTER_PROMPTS, is_held_out=True
   )
-  replies = sample(
-    config, policy.model, policy.params, policy.tokenizer, pool, -1
+  replies = rollout_lib.sample(
+    policy.model,
+    policy.params,
+    policy.tokenizer,
+    pool,
+    sample_key(config, 0),
+    config.sampling,
   )
   scores = scoring.score_replies(
     pm.model,
@@ -199,31 +183,9 @@ def initial_score(
   return float(scores.mean())
 
 
-def sample(
-  config: RLHFConfig,
-  model: Any,
-  params: Params,
-  tokenizer: Tokenizer,
-  pool: PromptPool,
-  step: int,
-) -> rollout_lib.Replies:
-  """Samples one reply a prompt; a function of (seed, step) and the weights."""
-  generated = decode.generate(
-    model,
-    params,
-    pool.prompts,
-    pool.example_ids,
-    keys.fold(config.seed, 'rlhf', 'sample', step + 1),
-    config.sampling,
-    loading.stop_sequences(tokenizer, config.sampling),
-  )
-  return rollout_lib.Replies(
-    prompts=pool.prompts,
-    tokens=generated.tokens,
-    num_tokens=generated.num_tokens,
-    log_probs=generated.log_probs,
-    has_eot=generated.has_eot,
-  )
+def sample_key(config: RLHFConfig, number: int) -> jax.Array:
+  """Returns the key of a round of sampling; 0 is before the first iteration."""
+  return keys.fold(config.seed, 'rlhf', 'sample', number)
 
 
 def make_iteration(
@@ -231,7 +193,7 @@ def make_iteration(
   networks: ppo_step.Networks,
   tx: optax.GradientTransformation,
   tokenizer: Tokenizer,
-  pool: PromptPool,
+  pool: rollout_lib.PromptPool,
 ) -> Iteration:
   """Builds one PPO iteration: sample, score, then K passes of updates."""
   score = jax.jit(ppo_step.make_score(config, networks))
@@ -257,13 +219,13 @@ def make_iteration(
     state: RunState, frozen: Params, t: int
   ) -> tuple[RunState, Metrics]:
     drawn = pool.take(prompt_places(config, len(pool), t))
-    replies = sample(
-      config,
+    replies = rollout_lib.sample(
       networks.policy,
       state.params['policy'],
       tokenizer,
       drawn,
-      t,
+      sample_key(config, t + 1),
+      config.sampling,
     )
     batches = [
       pack(replies, range(start, start + part))

@@ -19,9 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hh_jax.config import SamplingConfig
 from hh_jax.data import packing, trees
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.types import Packed
+from hh_jax.generation import decode
+from hh_jax.models.transformer import Transformer
+from hh_jax.stages import loading
+from hh_jax.types import Packed, Params
 
 
 class ReplyBatch(flax.struct.PyTreeNode):
@@ -55,6 +59,55 @@ class Replies:
     """Ids of one reply without its end-of-text."""
     count = int(self.num_tokens[example]) - int(self.has_eot[example])
     return self.tokens[example, :count]
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptPool:
+  """Prompts to sample from; an id keys the draws of its replies."""
+
+  prompts: tuple[np.ndarray, ...]  # ids of the tokens
+  example_ids: np.ndarray  # [N] int
+
+  def __len__(self) -> int:
+    return len(self.prompts)
+
+  @property
+  def longest(self) -> int:
+    """Tokens of the longest prompt."""
+    return max(len(prompt) for prompt in self.prompts)
+
+  def take(self, places: Sequence[int] | np.ndarray) -> PromptPool:
+    """Returns the pool of some places, in their order."""
+    return PromptPool(
+      tuple(self.prompts[i] for i in places), self.example_ids[places]
+    )
+
+
+def sample(
+  model: Transformer,
+  params: Params,
+  tokenizer: Tokenizer,
+  pool: PromptPool,
+  key: jax.Array,
+  sampling: SamplingConfig,
+) -> Replies:
+  """Samples one reply a prompt; a function of weights, key and ids alone."""
+  generated = decode.generate(
+    model,
+    params,
+    pool.prompts,
+    pool.example_ids,
+    key,
+    sampling,
+    loading.stop_sequences(tokenizer, sampling),
+  )
+  return Replies(
+    prompts=pool.prompts,
+    tokens=generated.tokens,
+    num_tokens=generated.num_tokens,
+    log_probs=generated.log_probs,
+    has_eot=generated.has_eot,
+  )
 
 
 def pack_replies(
