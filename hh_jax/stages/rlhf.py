@@ -162,9 +162,8 @@ def initial_score(
   config: RLHFConfig, policy: loading.Run, pm: loading.Run
 ) -> float:
   """Returns the mean score of π0's own replies to held-out prompts."""
-  pool = prompt_pool(
-    config, policy.tokenizer, NUM_CENTER_PROMPTS, is_held_out=True
-  )
+  num = min(NUM_CENTER_PROMPTS, config.num_prompts)
+  pool = prompt_pool(config, policy.tokenizer, num, is_held_out=True)
   replies = rollout_lib.sample(
     policy.model,
     policy.params,

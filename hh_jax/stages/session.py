@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.compilation_cache import compilation_cache
 
 from hh_jax import sharding
 from hh_jax.config import LoopConfig
@@ -157,8 +158,12 @@ def place(state: RunState, mesh: jax.sharding.Mesh) -> RunState:
 
 
 def _enable_compilation_cache(loop: LoopConfig) -> None:
-  if loop.compilation_cache:
-    jax.config.update('jax_compilation_cache_dir', loop.compilation_cache)
+  if not loop.compilation_cache:
+    return
+  jax.config.update('jax_compilation_cache_dir', loop.compilation_cache)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  # JAX decides at its first compilation whether there is a cache at all.
+  compilation_cache.reset_cache()
 
 
 def last_metric(claimed: Session, name: str, window: int = 20) -> float:

@@ -51,15 +51,24 @@ def make_rollout(config=CONFIG, is_low_precision=False):
   )[0]
 
 
-def make_goal(config=CONFIG, score_mean=0.25):
+@functools.lru_cache
+def make_goal(config=CONFIG):
   whole = make_rollout(config)
-  return whole, *ppo_step.make_targets(config)(whole, jnp.float32(score_mean))
+  targets = jax.jit(ppo_step.make_targets(config))
+  return whole, *targets(whole, jnp.float32(0.25))
 
 
-def update(config=CONFIG, examples=(4, 1, 3), times=1):
+@functools.lru_cache
+def make_update(value_lr_multiple=1.0):
+  config = dataclasses.replace(CONFIG, value_lr_multiple=value_lr_multiple)
   tx = ppo_step.make_ppo_optimizer(config, NETWORKS)
   step = jax.jit(ppo_step.make_update(config, NETWORKS, tx))
-  state = state_lib.init_state(networks()[0], tx)
+  return step, state_lib.init_state(networks()[0], tx)
+
+
+def update(config=CONFIG, examples=(4, 1, 3), times=1, value_lr_multiple=1.0):
+  """Updates on a minibatch of the rollout that `config` describes."""
+  step, state = make_update(value_lr_multiple)
   _, goal, _ = make_goal(config)
   for _ in range(times):
     state, metrics = step(state, pack(examples, 3), goal)
@@ -246,8 +255,7 @@ def test_a_perfect_value_explains_everything():
 
 
 def test_value_rate_is_a_multiple_of_the_policys():
-  still = dataclasses.replace(CONFIG, value_lr_multiple=1e-12)
-  state, _ = update(still)
+  state, _ = update(value_lr_multiple=1e-12)
   params = networks()[0]
   moved = {
     name: max(

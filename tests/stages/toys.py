@@ -78,7 +78,7 @@ def hidden_of(model, values, tokens):
   return ladder.forward(model, values, packed).hidden
 
 
-def plain_hidden(sequence, values, width=64):
+def plain_hidden(sequence, values, width=128):
   """Hidden states of one sequence that nothing else shares a row with."""
   padded = np.zeros((1, width), np.int32)
   padded[0, : len(sequence)] = sequence

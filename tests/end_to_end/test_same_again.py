@@ -1,0 +1,96 @@
+"""Runs of one config end alike, however often they are killed."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from hh_jax.stages import pipeline
+from hh_jax.training import metrics
+from tests.end_to_end import toy
+
+pytestmark = pytest.mark.slow
+
+TRAINING = ('pretrain', 'distill', 'pmp', 'pm', 'rlhf')
+DEADLINE = 300  # seconds; on an idle machine a child needs ten
+
+
+def planned(lab, cache, name):
+  """A stage of the finished pipeline, as its plan configured it."""
+  config = toy.parse(toy.arguments(lab[0], cache))
+  (stage,) = [
+    stage for stage in pipeline.plan(config, lab[0]) if stage.name == name
+  ]
+  return stage
+
+
+def outcome(workdir):
+  """Everything of a finished stage that must not differ."""
+  result = json.loads((workdir / 'DONE').read_text())
+  del result['seconds']
+  points = sorted((workdir / 'points').glob('*.json'))
+  return (
+    metrics.read_metrics(workdir, with_time=False),
+    result,
+    [path.read_text() for path in points],
+  )
+
+
+@pytest.mark.parametrize('name', ['pretrain', 'pm'])
+def test_the_same_config_ends_in_the_same_state(lab, cache, tmp_path, name):
+  stage = planned(lab, cache, name)
+  stage.run(stage.config, tmp_path / name)
+  assert outcome(tmp_path / name) == outcome(lab[0] / name)
+
+
+def test_another_seed_ends_elsewhere(lab, cache, tmp_path):
+  args = toy.arguments(tmp_path, cache, seed=1)
+  stage, *_ = pipeline.plan(toy.parse(args), tmp_path)
+  stage.run(stage.config, tmp_path / 'pretrain')
+  own, other = (
+    json.loads((folder / 'pretrain' / 'DONE').read_text())['state_sha256']
+    for folder in (tmp_path, lab[0])
+  )
+  assert own != other
+
+
+def num_lines(workdir):
+  path = workdir / 'metrics.jsonl'
+  return path.read_bytes().count(b'\n') if path.exists() else 0
+
+
+def kill_half_way(child, workdir, total_steps):
+  """Kills a stage as soon as half of its steps are logged."""
+  deadline = time.monotonic() + DEADLINE
+  while num_lines(workdir) < total_steps // 2:
+    if child.poll() is not None:
+      pytest.fail(f'ended before it was killed: {child.stderr.read()}')
+    if time.monotonic() > deadline:
+      child.kill()
+      pytest.fail(f'nothing to kill after {DEADLINE} s')
+    time.sleep(0.002)
+  child.send_signal(signal.SIGKILL)
+  child.communicate()
+  assert child.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize('name', TRAINING)
+def test_a_stage_killed_half_way_ends_in_the_same_state(
+  lab, cache, tmp_path, name
+):
+  stage = planned(lab, cache, name)
+  expected = outcome(lab[0] / name)
+  total_steps = len(expected[0])
+  child = toy.start(
+    name,
+    f'--config=configs/{name}.py:world=lab,size=nano0,scale=smoke',
+    *toy.flags_of(stage.config),
+    f'--workdir={tmp_path}',
+  )
+  kill_half_way(child, tmp_path, total_steps)
+  assert not (tmp_path / 'DONE').exists()
+  assert total_steps // 2 <= num_lines(tmp_path) < total_steps
+  line = stage.run(stage.config, tmp_path)
+  assert outcome(tmp_path) == expected
+  assert line == expected[1]['line']

@@ -1,0 +1,120 @@
+"""The pipeline at toy size, as command-line overrides of the smoke scale.
+
+Shapes are few, because compiling them is nearly all the work: short rows, one
+decode cache, no more prompts than a report needs.
+"""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+
+from hh_jax import config as config_lib
+from hh_jax.launch import cli
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+SAMPLING = {'max_new_tokens': 8, 'max_prompt': 96, 'slots': 8}
+LOOP = {'checkpoint_every': 2, 'log_every': 100}
+OVERRIDES = {
+  'pretrain.num_steps': 6,
+  'pretrain.data.row_length': 128,
+  'pretrain.data.num_examples': 40,
+  'distill.num_steps': 6,
+  'distill.num_prompt_conversations': 2,
+  'distill.effect_prompts': 2,
+  'distill.data.row_length': 256,
+  'distill.data.max_path': 24,
+  'distill.data.batch_size': 2,
+  'distill.data.num_examples': 20,
+  'pmp.num_posts': 12,
+  'pmp.data.row_length': 256,
+  'pm.data.row_length': 256,
+  'pm.data.num_examples': 60,
+  'pm_one_side.data.row_length': 256,
+  'pm_one_side.data.num_examples': 60,
+  'rejection.k': 4,
+  'rejection.data.row_length': 96,
+  'rlhf.num_iterations': 6,
+  'rlhf.num_prompts': 8,
+  'rlhf.eval_every': 3,
+  'rlhf.eval_prompts': 8,
+  'rlhf.data.row_length': 96,
+  'evaluate.k': 4,
+  'evaluate.num_prompts': 8,
+  'evaluate.num_comparisons': 12,
+  'evaluate.num_dialogues': 2,
+  'evaluate.num_bootstrap': 20,
+  'evaluate.data.row_length': 256,
+  'evaluate.data.num_examples': 60,
+}
+TEST_FRACTION = 0.25  # enough that the few test comparisons have both sides
+SAMPLING_STAGES = ('rejection', 'rlhf', 'evaluate')
+STAGES = (
+  'pretrain',
+  'distill',
+  'pmp',
+  'pm',
+  'pm_one_side',
+  'rejection',
+  'rlhf',
+  'evaluate',
+)
+
+
+def arguments(workdir, cache, world='lab', **more):
+  """Command line of the pipeline, without the program."""
+  values = dict(OVERRIDES)
+  for stage in STAGES:
+    values |= {f'{stage}.loop.{key}': value for key, value in LOOP.items()}
+    values[f'{stage}.data.test_fraction'] = TEST_FRACTION
+    values[f'{stage}.loop.compilation_cache'] = str(cache)
+  for stage in SAMPLING_STAGES:
+    values |= {
+      f'{stage}.sampling.{key}': value for key, value in SAMPLING.items()
+    }
+  values |= more
+  return [
+    f'--config=configs/pipeline.py:world={world},size=nano0,scale=smoke',
+    *(f'--config.{key}={value}' for key, value in values.items()),
+    f'--workdir={workdir}',
+  ]
+
+
+def parse(args):
+  """The pipeline's config, as its command line would build it."""
+  config, _ = cli.parse(config_lib.PipelineConfig, args)
+  return config
+
+
+def flags_of(config, prefix=''):
+  """Every field of a config as an override, so that a stage runs alone."""
+  flags = []
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      flags += flags_of(value, f'{prefix}{field.name}.')
+    else:
+      flags.append(f'--config.{prefix}{field.name}={value}')
+  return flags
+
+
+def command(script, *args):
+  return [sys.executable, '-m', f'experiments.{script}', *args]
+
+
+def environment():
+  return {**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT)}
+
+
+def start(script, *args):
+  """Starts a script of the experiments in a process of its own."""
+  return subprocess.Popen(
+    command(script, *args),
+    cwd=ROOT,
+    env=environment(),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
