@@ -7,6 +7,7 @@
 """
 
 from hh_jax.config.convert import from_config_dict, parse_arg, to_config_dict
+from hh_jax.config.inputs import require_data, require_inputs
 from hh_jax.config.shared import (
   DataConfig,
   LoopConfig,
@@ -45,5 +46,7 @@ __all__ = [
   'from_config_dict',
   'lr_pretrain',
   'parse_arg',
+  'require_data',
+  'require_inputs',
   'to_config_dict',
 ]

@@ -246,3 +246,13 @@ class SamplingConfig:
   def __post_init__(self):
     positive(self, 'max_new_tokens', 'temperature', 'slots')
     require(0 < self.top_p <= 1, f'top_p={self.top_p} is outside (0, 1]')
+
+
+def divisible_batch(data: DataConfig, loop: LoopConfig) -> None:
+  """Raises ValueError unless the batch can be spread over the mesh."""
+  ways = loop.mesh_data * loop.mesh_fsdp
+  require(
+    data.batch_size % ways == 0,
+    f'batch_size={data.batch_size} is not divisible by mesh_data * '
+    f'mesh_fsdp = {loop.mesh_data} * {loop.mesh_fsdp}; change one of them',
+  )

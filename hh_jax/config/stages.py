@@ -42,6 +42,7 @@ class PretrainConfig:
   tokenizer_documents: int = 4000  # documents it is trained on
 
   def __post_init__(self):
+    shared.divisible_batch(self.data, self.loop)
     shared.positive(self, 'num_steps', 'tokenizer_documents')
 
 
@@ -63,6 +64,7 @@ class DistillConfig:
   # and the student's are measured
 
   def __post_init__(self):
+    shared.divisible_batch(self.data, self.loop)
     shared.positive(self, 'num_steps', 'top_k')
     shared.require(
       0 <= self.text_fraction <= 1,
@@ -87,6 +89,7 @@ class PMPConfig:
   )
 
   def __post_init__(self):
+    shared.divisible_batch(self.data, self.loop)
     shared.positive(self, 'num_posts', 'pairs_per_post')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
 
@@ -107,6 +110,7 @@ class PMConfig:
   eval_comparisons: int = 2000  # most test comparisons scored at the end
 
   def __post_init__(self):
+    shared.divisible_batch(self.data, self.loop)
     shared.positive(self, 'harmless_weight')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
     shared.require(
@@ -131,6 +135,7 @@ class RejectionConfig:
   harmless_fraction: float = 0.5  # of the prompts [open]
 
   def __post_init__(self):
+    shared.divisible_batch(self.data, self.loop)
     shared.positive(self, 'k', 'num_prompts')
     _check_prompt_mix(self.harmless_fraction)
 
@@ -171,6 +176,7 @@ class RLHFConfig:
   eval_prompts: int = 512  # held-out prompts of each point
 
   def __post_init__(self):
+    shared.divisible_batch(self.data, self.loop)
     shared.positive(
       self,
       'num_iterations',
@@ -215,6 +221,7 @@ class EvaluateConfig:
   num_dialogues: int = 10  # shown before and after in the report
 
   def __post_init__(self):
+    shared.divisible_batch(self.data, self.loop)
     shared.positive(
       self,
       'num_comparisons',
@@ -238,6 +245,7 @@ class FoldsConfig:
   record: str = ''  # result file that also takes the numbers; '': none
 
   def __post_init__(self):
+    shared.divisible_batch(self.data, self.loop)
     shared.require(
       self.num_folds >= 2, f'num_folds={self.num_folds} must be at least 2'
     )

@@ -72,6 +72,7 @@ def run(
       print(_help(sys.modules[main.__module__].__doc__, args))
       return
     config, workdir = parse(config_type, args)
+    config_lib.require_inputs(config)
   except (ValueError, FileNotFoundError) as error:
     _fail(error)
   # Libraries that define absl flags of their own read the defaults.

@@ -111,7 +111,6 @@ def begin(
   Raises:
     ValueError: The workdir holds another run.
   """
-  require_divisible(config)
   fields = dataclasses.asdict(config)
   fingerprint = {
     key: value
@@ -138,17 +137,6 @@ def begin(
     result=done,
     started=time.time(),
   )
-
-
-def require_divisible(config: Any) -> None:
-  """Raises ValueError where the batch cannot be spread over the mesh."""
-  loop: LoopConfig = config.loop
-  ways = loop.mesh_data * loop.mesh_fsdp
-  if config.data.batch_size % ways:
-    raise ValueError(
-      f'batch_size={config.data.batch_size} is not divisible by mesh_data * '
-      f'mesh_fsdp = {loop.mesh_data} * {loop.mesh_fsdp}; change one of them'
-    )
 
 
 def place(state: RunState, mesh: jax.sharding.Mesh) -> RunState:

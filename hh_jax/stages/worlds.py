@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hh_jax import config as config_lib
 from hh_jax.config import DataConfig
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import corpora, order, ranked
@@ -37,15 +38,7 @@ log = logging.getLogger(__name__)
 
 def require_data(data: DataConfig) -> None:
   """Raises ValueError where the world's files cannot be there."""
-  if data.world == 'lab':
-    return
-  if not data.data_dir:
-    raise ValueError(
-      'world=hh needs --config.data_dir=PATH: the official HH layout, a '
-      'folder of comparison files, or one jsonl file'
-    )
-  if not pathlib.Path(data.data_dir).exists():
-    raise ValueError(f'data_dir={data.data_dir} does not exist')
+  config_lib.require_data(data.world, data.data_dir, 'data.data_dir')
 
 
 def identity(data: DataConfig) -> str:

@@ -172,9 +172,7 @@ def modified(workdir):
 def test_running_it_again_does_nothing_and_says_the_same(lab, cache):
   workdir, printed = lab
   before = modified(workdir)
-  curves = {
-    path: path.read_bytes() for path in workdir.glob('*/metrics.jsonl')
-  }
+  curves = {path: path.read_bytes() for path in workdir.glob('*/metrics.jsonl')}
   config = toy.parse(toy.arguments(workdir, cache))
   assert experiment.main(config, str(workdir)) == printed
   assert modified(workdir) == before

@@ -33,7 +33,7 @@ def sides_of(items):
 def test_data_must_be_there(tmp_path):
   worlds.require_data(DataConfig(world='lab'))
   worlds.require_data(DataConfig(world='hh', data_dir=str(tmp_path)))
-  with pytest.raises(ValueError, match='world=hh needs --config.data_dir'):
+  with pytest.raises(ValueError, match='world=hh needs --config.data.data_dir'):
     worlds.require_data(DataConfig(world='hh'))
   with pytest.raises(ValueError, match='nowhere does not exist'):
     worlds.require_data(DataConfig(world='hh', data_dir='nowhere'))
@@ -89,7 +89,7 @@ def test_held_out_prompts_are_of_the_test_part(world, hh):
     units = [
       comparisons_lib.hash_unit(prompt.dialogue.first_human) for prompt in found
     ]
-    assert [unit < data.test_fraction for unit in units] == [is_held_out] * len(found)
+    assert {unit < data.test_fraction for unit in units} == {is_held_out}
     assert len({prompt.id for prompt in found}) == len(found) > 4
     parts.append({prompt.dialogue.first_human for prompt in found})
   assert not parts[0] & parts[1]

@@ -26,8 +26,17 @@ def test_equal_fingerprints_go_on_with_the_new_config(tmp_path):
   assert json.loads((tmp_path / 'config.json').read_text()) == {'steps': 5}
 
 
+def test_a_run_that_never_started_gives_its_folder_up(tmp_path):
+  """Such as one whose data folder was misspelt."""
+  workdir.prepare(tmp_path, {'a': 1}, FINGERPRINT)
+  other = {**FINGERPRINT, 'stage': 'rlhf'}
+  workdir.prepare(tmp_path, {'a': 2}, other)
+  assert json.loads((tmp_path / 'config.json').read_text()) == {'a': 2}
+
+
 def test_another_run_is_refused_by_name(tmp_path):
   workdir.prepare(tmp_path, {}, FINGERPRINT)
+  (tmp_path / 'metrics.jsonl').write_text('')  # it took a step
   other = {'stage': 'rlhf', 'model': {'size': 'nano3', 'layers': (1, 2)}}
   with pytest.raises(ValueError) as caught:
     workdir.prepare(tmp_path, {'a': 1}, other)

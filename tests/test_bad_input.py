@@ -1,0 +1,311 @@
+"""What a user can get wrong: one line, exit code 2, nothing written over.
+
+Each case runs the real command line in a process of its own.
+"""
+
+import gzip
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.stages import loading
+from hh_jax.training import checkpoint, workdir
+from tests.data import samples
+from tests.stages import toys
+
+ROOT = pathlib.Path(__file__).parents[1]
+SMOKE = 'size=nano0,scale=smoke'
+# CPU seconds of a process, against machines that are busy or slow. Nothing
+# here compiles; most of it is the time that importing jax takes.
+MAX_SECONDS = 6
+MAX_SECONDS_WITHOUT_JAX = 1.5
+
+
+def run(script, *args, config=''):
+  """Runs a script; returns the finished process and its CPU seconds."""
+  before = resource.getrusage(resource.RUSAGE_CHILDREN)
+  done = subprocess.run(
+    [
+      sys.executable,
+      '-m',
+      f'experiments.{script}',
+      f'--config=configs/{script}.py:{config or f"world=lab,{SMOKE}"}',
+      *map(str, args),
+    ],
+    cwd=ROOT,
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  after = resource.getrusage(resource.RUSAGE_CHILDREN)
+  used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+  return done, used
+
+
+def refusal(script, *args, config='', limit=MAX_SECONDS):
+  """The one line a script answers with."""
+  done, seconds = run(script, *args, config=config)
+  assert done.returncode == 2, done.stderr
+  assert done.stdout == ''
+  lines = [line for line in done.stderr.splitlines() if not is_log(line)]
+  assert len(lines) == 1, done.stderr
+  assert lines[0].startswith('error: ')
+  assert 'Traceback' not in done.stderr
+  assert seconds < limit
+  return lines[0]
+
+
+def is_log(line):
+  """Whether a line is dated progress, which may come before an error."""
+  return line[:4].isdigit() and line[4:5] == '-'
+
+
+def contents(folder):
+  return {
+    path: path.read_bytes() for path in folder.rglob('*') if path.is_file()
+  }
+
+
+def make_run(folder, stage, params, tokenizer=toys.TOKENIZER):
+  """A folder as a finished stage leaves it."""
+  workdir.prepare(folder, {'seed': 0}, {'stage': stage})
+  checkpoint.save_params(folder, params)
+  loading.describe_model(folder, stage, toys.MODEL, tokenizer)
+  workdir.write_done(folder, {'line': stage, 'state_sha256': stage, 'steps': 1})
+  return folder
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+  """Tiny runs of three stages, and a policy of another tokenizer."""
+  folder = tmp_path_factory.mktemp('runs')
+  other = Tokenizer.train(['eggs and water and other words'] * 4, 300)
+  make_run(folder / 'pretrain', 'pretrain', toys.params())
+  make_run(folder / 'distill', 'distill', toys.params())
+  make_run(folder / 'pm', 'pm', toys.pm_params())
+  make_run(folder / 'stranger', 'distill', toys.params(), other)
+  return folder
+
+
+# Known before jax is loaded.
+
+
+@pytest.mark.parametrize(
+  ('script', 'args', 'said'),
+  [
+    (
+      'pretrain',
+      ['--config.data.bach_size=2'],
+      ['--config.data.bach_size is unknown', 'did you mean', 'batch_size'],
+    ),
+    (
+      'pipeline',
+      ['--config.rlhf.kl_coeff=0.1'],
+      ['--config.rlhf.kl_coeff is unknown', '--config.rlhf.kl_coef'],
+    ),
+    (
+      'pretrain',
+      ['--config.model.num_heads=3'],
+      ['num_heads=3 does not divide', 'model_dim=64'],
+    ),
+    (
+      'pretrain',
+      ['--config.loop.mesh_data=3'],
+      ['batch_size=2 is not divisible by', 'mesh_data', '3 * 1'],
+    ),
+    (
+      'rlhf',
+      ['--config.minibatches=3'],
+      ['minibatches=3 does not divide batch_size=8'],
+    ),
+    ('pm', ['--config.init_from=nowhere'], ['init_from=nowhere holds no run']),
+    ('pm', ['--config.seed=x'], ['seed', 'x']),
+  ],
+)
+def test_a_wrong_config_is_one_line(tmp_path, script, args, said):
+  line = refusal(
+    script,
+    *args,
+    f'--workdir={tmp_path / "w"}',
+    limit=MAX_SECONDS_WITHOUT_JAX,
+  )
+  for part in said:
+    assert part in line
+  assert not (tmp_path / 'w').exists()
+
+
+def test_an_unknown_size_is_answered_with_the_nearest(tmp_path):
+  line = refusal(
+    'pretrain',
+    f'--workdir={tmp_path / "w"}',
+    config='world=lab,size=12m',
+    limit=MAX_SECONDS_WITHOUT_JAX,
+  )
+  assert "unknown model size '12m'; nearest is '13m'" in line
+  assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.parametrize('script', ['pretrain', 'pipeline'])
+def test_missing_data_is_named(tmp_path, script):
+  field = 'data_dir' if script == 'pipeline' else 'data.data_dir'
+  missing = tmp_path / 'nowhere'
+  line = refusal(
+    script,
+    f'--config.{field}={missing}',
+    f'--workdir={tmp_path / "w"}',
+    config=f'world=hh,{SMOKE}',
+    limit=MAX_SECONDS_WITHOUT_JAX,
+  )
+  assert f'--config.{field}={missing} does not exist' in line
+  line = refusal(
+    script,
+    f'--workdir={tmp_path / "w"}',
+    config=f'world=hh,{SMOKE}',
+    limit=MAX_SECONDS_WITHOUT_JAX,
+  )
+  assert f'world=hh needs --config.{field}=PATH' in line
+  assert not (tmp_path / 'w').exists()
+
+
+# Known when data or runs are open.
+
+slow = pytest.mark.slow  # about three seconds each, all of them imports
+
+
+def refused_comparisons(runs, path, folder):
+  return refusal(
+    'pm',
+    f'--config.init_from={runs / "pretrain"}',
+    f'--config.data.data_dir={path}',
+    f'--workdir={folder / "w"}',
+    config=f'world=hh,{SMOKE}',
+  )
+
+
+@slow
+def test_a_truncated_file(runs, tmp_path):
+  rows = [samples.row(f'{i}?', f'Yes, {i}.', 'No.') for i in range(300)]
+  path = samples.write(tmp_path / 'helpful-base' / 'train.jsonl.gz', rows)
+  path.write_bytes(path.read_bytes()[:-40])
+  line = refused_comparisons(runs, tmp_path, tmp_path)
+  assert f'{path} is truncated or damaged after row' in line
+
+
+def test_a_malformed_row(runs, tmp_path):
+  text = json.dumps(samples.row('Why?', 'Yes.', 'No.'))
+  path = tmp_path / 'mine.jsonl.gz'
+  path.write_bytes(gzip.compress(f'{text}\n{text[:-9]}\n'.encode()))
+  line = refused_comparisons(runs, path, tmp_path)
+  assert f'{path} row 2: not JSON' in line
+
+
+@slow
+def test_a_row_without_its_fields(runs, tmp_path):
+  rows = [samples.row('Why?', 'Yes.', 'No.'), {'chosen': 'x', 'label': 1}]
+  path = samples.write(tmp_path / 'mine.jsonl', rows)
+  line = refused_comparisons(runs, path, tmp_path)
+  assert f'{path} row 2: field ' in line
+  assert "['chosen', 'label']" in line
+
+
+@slow
+def test_no_comparison_is_left(runs, tmp_path):
+  rows = [{'chosen': 'nobody speaks', 'rejected': 'here'}] * 3
+  path = samples.write(tmp_path / 'mine.jsonl', rows)
+  line = refused_comparisons(runs, path, tmp_path)
+  assert 'no comparison kept of 3 rows' in line
+  assert "'no_final_assistant': 3" in line
+
+
+@slow
+def test_an_empty_folder(runs, tmp_path):
+  (tmp_path / 'data').mkdir()
+  line = refused_comparisons(runs, tmp_path / 'data', tmp_path)
+  assert f'{tmp_path / "data"} has no comparison files' in line
+
+
+@slow
+def test_a_run_of_the_wrong_stage(runs, tmp_path):
+  line = refusal(
+    'pmp',
+    f'--config.init_from={runs / "pm"}',
+    f'--workdir={tmp_path / "w"}',
+  )
+  assert f'init_from={runs / "pm"} holds a pm run; it must be of' in line
+  assert not (tmp_path / 'w').exists()
+
+
+@slow
+def test_two_tokenizers_do_not_meet(runs, tmp_path):
+  line = refusal(
+    'rlhf',
+    f'--config.policy_from={runs / "stranger"}',
+    f'--config.pm_from={runs / "pm"}',
+    f'--workdir={tmp_path / "w"}',
+  )
+  assert 'were trained with different tokenizers' in line
+  assert str(runs / 'stranger') in line and str(runs / 'pm') in line
+  assert not (tmp_path / 'w').exists()
+
+
+@slow
+def test_a_tokenizer_with_more_tokens_than_the_model(tmp_path):
+  toys.TOKENIZER.save(tmp_path / 'tokenizer.json')
+  size = toys.TOKENIZER.vocab_size
+  line = refusal(
+    'pretrain',
+    f'--config.tokenizer={tmp_path / "tokenizer.json"}',
+    '--config.model.vocab_size=100',
+    f'--workdir={tmp_path / "w"}',
+  )
+  assert f'the tokenizer has {size} tokens and model.vocab_size=100' in line
+
+
+@slow
+def test_an_unfinished_run(runs, tmp_path):
+  folder = make_run(tmp_path / 'half', 'distill', toys.params())
+  (folder / 'DONE').unlink()
+  line = refusal(
+    'rejection',
+    f'--config.policy_from={folder}',
+    f'--config.pm_from={runs / "pm"}',
+    f'--workdir={tmp_path / "w"}',
+  )
+  assert f'{folder} is not finished' in line
+
+
+def test_a_workdir_that_holds_another_run(runs):
+  before = contents(runs / 'pm')
+  line = refusal('pretrain', f'--workdir={runs / "pm"}')
+  assert f'workdir {runs / "pm"} holds another run' in line
+  assert 'give another --workdir' in line
+  assert contents(runs / 'pm') == before
+
+
+@slow
+def test_prepare_refuses_a_damaged_file(tmp_path):
+  path = tmp_path / 'mine.jsonl.gz'
+  path.write_bytes(gzip.compress(b'{"chosen": ')[:-4])
+  done = subprocess.run(
+    [
+      sys.executable,
+      '-m',
+      'hh_jax.data.prepare',
+      f'--source={path}',
+      f'--out={tmp_path / "out"}',
+    ],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert done.returncode == 2
+  assert done.stderr.count('\n') == 1 and str(path) in done.stderr
+  assert not (tmp_path / 'out').exists()
