@@ -189,6 +189,11 @@ class RLHFConfig:
       'value_lr_multiple',
     )
     shared.one_of('value_init', self.value_init, ('pm', 'policy'))
+    shared.require(
+      self.sampling.top_p == 1,
+      f'sampling.top_p={self.sampling.top_p}: PPO trains on samples of the '
+      'whole distribution; set it to 1 [fn 12]',
+    )
     shared.one_of('missing_eot_score', self.missing_eot_score, ('pm', 'fixed'))
     shared.require(self.kl_coef >= 0, f'kl_coef={self.kl_coef} is < 0')
     shared.require(

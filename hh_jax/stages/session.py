@@ -141,8 +141,9 @@ def begin(
 
 def place(state: RunState, mesh: jax.sharding.Mesh) -> RunState:
   """Copies a state onto the mesh, so that donating it frees nobody else's."""
-  copied = jax.tree.map(jnp.copy, state)
-  return jax.device_put(copied, sharding.tree_shardings(copied, mesh))
+  copied = state_lib.leaves_by_path(jax.tree.map(jnp.copy, state))
+  placed = jax.device_put(copied, sharding.tree_shardings(copied, mesh))
+  return state_lib.replace_leaves(state, placed)
 
 
 def _enable_compilation_cache(loop: LoopConfig) -> None:

@@ -53,6 +53,8 @@ def test_unknown_key_names_the_nearest():
     (config_lib.SamplingConfig, {'temperature': 0.0}, 'temperature=0.0'),
     (config_lib.RLHFConfig, {'minibatches': 5}, 'minibatches=5'),
     (config_lib.RLHFConfig, {'value_init': 'zero'}, "value_init='zero'"),
+    (config_lib.RLHFConfig, {'sampling': {'top_p': 0.9}}, 'top_p=0.9: PPO'),
+    (config_lib.PMConfig, {'loop': {'mesh_data': 3}}, 'not divisible by mesh'),
     (config_lib.PMConfig, {'harmless_fraction': 1.5}, 'harmless_fraction=1.5'),
     (config_lib.PipelineConfig, {'world': 'moon'}, "world='moon'"),
   ],

@@ -15,7 +15,7 @@ from hh_jax.launch import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-SAMPLING = {'max_new_tokens': 8, 'max_prompt': 96, 'slots': 8}
+SAMPLING = {'max_new_tokens': 8, 'max_prompt': 128, 'slots': 8}
 LOOP = {'checkpoint_every': 2, 'log_every': 100}
 OVERRIDES = {
   'pretrain.num_steps': 6,
@@ -35,18 +35,18 @@ OVERRIDES = {
   'pm_one_side.data.row_length': 256,
   'pm_one_side.data.num_examples': 60,
   'rejection.k': 4,
-  'rejection.data.row_length': 96,
+  'rejection.data.row_length': 128,
   'rlhf.num_iterations': 6,
   'rlhf.num_prompts': 8,
   'rlhf.eval_every': 3,
   'rlhf.eval_prompts': 8,
-  'rlhf.data.row_length': 96,
+  'rlhf.data.row_length': 128,
   'evaluate.k': 4,
   'evaluate.num_prompts': 8,
   'evaluate.num_comparisons': 12,
   'evaluate.num_dialogues': 2,
   'evaluate.num_bootstrap': 20,
-  'evaluate.data.row_length': 256,
+  'evaluate.data.row_length': 128,
   'evaluate.data.num_examples': 60,
 }
 TEST_FRACTION = 0.25  # enough that the few test comparisons have both sides

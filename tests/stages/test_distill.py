@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -71,6 +73,7 @@ def test_teacher_targets_are_those_of_prompt_and_sequence_alone():
     np.testing.assert_allclose(at_indices, expected, atol=1e-5)
 
 
+@functools.lru_cache
 def make_step(top_k=toys.MODEL.config.vocab_size):
   tx = optimizer.make_optimizer(
     OptimizerConfig(lr_override=1e-2), toys.MODEL.config, 100
@@ -95,7 +98,7 @@ def test_the_loss_is_the_kl_divergence_from_the_prompted_teacher():
 
 
 def test_the_student_comes_nearer():
-  batch = make_batch(draw_sequences(4))
+  batch = make_batch(draw_sequences(3, 4))
   step, state = make_step()
   losses = []
   for _ in range(10):

@@ -254,6 +254,7 @@ def test_a_perfect_value_explains_everything():
   assert found['rollout/value_explained'] < 0
 
 
+@pytest.mark.slow
 def test_value_rate_is_a_multiple_of_the_policys():
   state, _ = update(value_lr_multiple=1e-12)
   params = networks()[0]
