@@ -7,7 +7,7 @@ from hh_jax.losses import sums
 
 
 def next_token_loss(
-  log_probs: Float[Array, 'N'], mask: Bool[Array, 'N']
+  log_probs: Float[Array, '*axes'], mask: Bool[Array, '*axes']
 ) -> types.LossSum:
   """Negative log-likelihood of target tokens: L = -Σ_n log p(x_n).
 
