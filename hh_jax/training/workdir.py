@@ -45,7 +45,7 @@ Workdir = str | os.PathLike[str]
 
 def write_json(path: Workdir, value: object) -> None:
   """Writes JSON atomically; arrays and NumPy scalars become lists, numbers."""
-  text = json.dumps(value, indent=2, sort_keys=True, default=_plain)
+  text = json.dumps(value, indent=2, default=_plain)
   files.write_atomic(path, text + '\n')
 
 

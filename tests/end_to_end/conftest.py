@@ -4,9 +4,7 @@ import fcntl
 import os
 import pathlib
 
-import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from tests.end_to_end import toy
 
@@ -18,18 +16,10 @@ def _folder_of_session(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope='session')
 def cache(tmp_path_factory):
-  """Folder of compiled programs, shared with every process of the tests."""
-  names = (
-    'jax_compilation_cache_dir',
-    'jax_persistent_cache_min_compile_time_secs',
-  )
-  before = {name: getattr(jax.config, name) for name in names}
+  """Folder of compiled programs, shared by all processes of the tests."""
   folder = _folder_of_session(tmp_path_factory) / 'compiled'
   folder.mkdir(exist_ok=True)
-  yield folder
-  for name, value in before.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
+  return folder
 
 
 @pytest.fixture(scope='session')
@@ -38,13 +28,11 @@ def lab(tmp_path_factory, cache):
 
   The first worker to get the lock runs it, the others wait. Tests only read.
   """
-  from experiments import pipeline
-
   folder = _folder_of_session(tmp_path_factory)
   workdir, printed = folder / 'lab', folder / 'lab.txt'
   with (folder / 'lab.lock').open('w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     if not printed.exists():
-      config = toy.parse(toy.arguments(workdir, cache))
-      printed.write_text(pipeline.main(config, str(workdir)))
+      text = toy.finish('pipeline', *toy.arguments(workdir, cache))
+      printed.write_text(text)
   return workdir, printed.read_text()

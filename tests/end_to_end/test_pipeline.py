@@ -2,8 +2,8 @@
 
 import dataclasses
 import html
+import itertools
 import json
-import os
 import re
 
 import numpy as np
@@ -65,18 +65,11 @@ def test_results_hold_what_the_report_and_the_readme_need(results):
 
 def test_every_stage_says_what_it_did(lab, results):
   workdir, printed = lab
-  assert list(results['stages']) == [
-    'pretrain',
-    'distill',
-    'pmp',
-    'pm',
-    'pm_held_out',
-    'pm_helpful',
-    'pm_harmless',
+  assert set(results['stages']) == {
+    *results['state_sha256'],
     'rejection',
-    'rlhf',
     'evaluate',
-  ]
+  }
   for name, stage in results['stages'].items():
     assert f'{name}: {stage["result"]}' in printed
     assert '\n' not in stage['result']
@@ -136,7 +129,7 @@ def test_the_report_mentions_every_section(lab):
     assert f'<section id="{section.key}">' in page
     assert html.escape(section.title, quote=False) in page
   assert not re.findall(r'(?:src|href)="(?!#)', page)
-  assert 'experiments.pipeline' in page or 'pytest' in page
+  assert 'python -m experiments.pipeline' in page
 
 
 def test_a_finished_stage_opens_samples_and_scores(lab):
@@ -169,24 +162,21 @@ def modified(workdir):
   }
 
 
-def test_running_it_again_does_nothing_and_says_the_same(lab, cache):
+def test_running_it_again_trains_nothing_and_says_the_same(
+  lab, cache, tmp_path
+):
   workdir, printed = lab
   before = modified(workdir)
   curves = {path: path.read_bytes() for path in workdir.glob('*/metrics.jsonl')}
-  config = toy.parse(toy.arguments(workdir, cache))
-  assert experiment.main(config, str(workdir)) == printed
+  file = tmp_path / 'result.json'
+  args = toy.arguments(workdir, cache, record=file)
+  assert toy.finish('pipeline', *args) == printed
   assert modified(workdir) == before
   assert all(path.read_bytes() == text for path, text in curves.items())
-
-
-def test_the_numbers_go_to_a_result_file(lab, cache, tmp_path):
-  workdir, _ = lab
-  path = tmp_path / 'result.json'
-  config = toy.parse(toy.arguments(workdir, cache))
-  experiment.main(dataclasses.replace(config, record=str(path)), str(workdir))
-  content = json.loads(path.read_text())
+  content = json.loads(file.read_text())
   assert list(content) == list(record.FIELDS)
   assert content['seeds'] == [0]
+  assert content['command'].startswith('python -m experiments.pipeline ')
   assert {
     'pm_accuracy',
     'bayes_accuracy',
@@ -209,37 +199,35 @@ def test_another_config_is_refused_and_nothing_is_written_over(lab, cache):
   assert (workdir / 'results.json').read_bytes() == results
 
 
-def link_part_of(real_data, folder):
-  """The real folder with little text, so that reading it is quick."""
-  for path, target in (
-    ('hh_rlhf', real_data / 'hh_rlhf'),
-    ('stackexchange', real_data / 'stackexchange'),
+def copy_heads(real_data, folder):
+  """The first rows of some real files, so that reading them is quick."""
+  for path, num in (
+    ('hh_rlhf/harmless_base.test', 150),
+    ('hh_rlhf/helpful_base.test', 150),
+    ('stackexchange/questions', 60),
+    ('lm_text/dolly_hhrlhf_small', 60),
+    ('lm_text/topical_chat_valid_test', 60),
   ):
-    os.symlink(target, folder / path)
-  (folder / 'lm_text').mkdir()
-  for name in ('dolly_hhrlhf_small', 'taskmaster4'):
-    file = f'{name}.jsonl.gz'
-    os.symlink(real_data / 'lm_text' / file, folder / 'lm_text' / file)
+    rows = jsonl.read_rows(real_data / f'{path}.jsonl.gz')
+    head = [row for _, row in itertools.islice(rows, num)]
+    samples.write(folder / f'{path}.jsonl.gz', head)
   return folder
 
 
 HH = {
-  'pretrain.data.num_examples': 60,
   'pretrain.model.vocab_size': 1024,
-  'distill.data.row_length': 512,
+  'distill.data.row_length': 640,
   'pm.data.num_examples': 80,
   'pm_one_side.data.num_examples': 80,
   'evaluate.data.num_examples': 80,
 }
 
 
-def test_the_pipeline_runs_on_the_real_data(real_data, tmp_path, cache):
-  folder = tmp_path / 'data'
-  folder.mkdir()
-  link_part_of(real_data, folder)
+def test_the_pipeline_runs_on_the_real_data(real_data, lab, cache, tmp_path):
+  folder = copy_heads(real_data, tmp_path / 'data')
   workdir = tmp_path / 'run'
   args = toy.arguments(workdir, cache, world='hh', data_dir=folder, **HH)
-  printed = experiment.main(toy.parse(args), str(workdir))
+  printed = toy.finish('pipeline', *args)
   results = json.loads((workdir / 'results.json').read_text())
   assert set(results['pm_accuracy']) == {*SIDES, 'all'}
   assert set(results['elo']['overall']) == POLICIES
@@ -247,8 +235,7 @@ def test_the_pipeline_runs_on_the_real_data(real_data, tmp_path, cache):
   assert 'gold' not in results and 'bayes_accuracy' not in results
   card = results['data_card']
   assert card['read'] == card['kept'] + sum(card['rejected'].values())
-  assert card['read'] == 2312 + 2352 + 500
-  assert card['kept'] == 80
+  assert (card['read'], card['kept']) == (300, 80)
   assert f'report: {workdir / "report.html"}' in printed
   assert 'Preference model accuracy' in (workdir / 'report.html').read_text()
 
@@ -257,8 +244,6 @@ def test_any_jsonl_of_comparisons_trains_a_preference_model(
   lab, cache, tmp_path
 ):
   """Stage pm on one file in no official layout, from the lab's pmp."""
-  from hh_jax.stages import pm
-
   rows = [
     samples.row(f'Question {i}?', f'Yes, {i}.', f'No, {i}.') for i in range(24)
   ]
@@ -271,5 +256,7 @@ def test_any_jsonl_of_comparisons_trains_a_preference_model(
       config.data, world='hh', data_dir=str(path), num_examples=0
     ),
   )
-  line = pm.run(config, tmp_path / 'pm')
-  assert re.fullmatch(r'pm: \d+ comparisons, test accuracy .*', line)
+  printed = toy.finish(
+    'pm', *toy.stage_arguments('pm', config, tmp_path / 'pm', 'hh')
+  )
+  assert re.fullmatch(r'pm: \d+ comparisons, test accuracy .*\n', printed)

@@ -1,5 +1,6 @@
 """Runs of one config end alike, however often they are killed."""
 
+import dataclasses
 import json
 import signal
 import time
@@ -40,17 +41,19 @@ def outcome(workdir):
 @pytest.mark.parametrize('name', ['pretrain', 'pm'])
 def test_the_same_config_ends_in_the_same_state(lab, cache, tmp_path, name):
   stage = planned(lab, cache, name)
-  stage.run(stage.config, tmp_path / name)
-  assert outcome(tmp_path / name) == outcome(lab[0] / name)
+  printed = toy.finish(name, *toy.stage_arguments(name, stage.config, tmp_path))
+  expected = outcome(lab[0] / name)
+  assert outcome(tmp_path) == expected
+  assert printed == expected[1]['line'] + '\n'
 
 
 def test_another_seed_ends_elsewhere(lab, cache, tmp_path):
-  args = toy.arguments(tmp_path, cache, seed=1)
-  stage, *_ = pipeline.plan(toy.parse(args), tmp_path)
-  stage.run(stage.config, tmp_path / 'pretrain')
+  stage = planned(lab, cache, 'pretrain')
+  config = dataclasses.replace(stage.config, seed=1)
+  toy.finish('pretrain', *toy.stage_arguments('pretrain', config, tmp_path))
   own, other = (
-    json.loads((folder / 'pretrain' / 'DONE').read_text())['state_sha256']
-    for folder in (tmp_path, lab[0])
+    json.loads((folder / 'DONE').read_text())['state_sha256']
+    for folder in (tmp_path, lab[0] / 'pretrain')
   )
   assert own != other
 
@@ -79,18 +82,12 @@ def kill_half_way(child, workdir, total_steps):
 def test_a_stage_killed_half_way_ends_in_the_same_state(
   lab, cache, tmp_path, name
 ):
-  stage = planned(lab, cache, name)
+  args = toy.stage_arguments(name, planned(lab, cache, name).config, tmp_path)
   expected = outcome(lab[0] / name)
   total_steps = len(expected[0])
-  child = toy.start(
-    name,
-    f'--config=configs/{name}.py:world=lab,size=nano0,scale=smoke',
-    *toy.flags_of(stage.config),
-    f'--workdir={tmp_path}',
-  )
-  kill_half_way(child, tmp_path, total_steps)
+  kill_half_way(toy.start(name, *args), tmp_path, total_steps)
   assert not (tmp_path / 'DONE').exists()
   assert total_steps // 2 <= num_lines(tmp_path) < total_steps
-  line = stage.run(stage.config, tmp_path)
+  printed = toy.finish(name, *args)
   assert outcome(tmp_path) == expected
-  assert line == expected[1]['line']
+  assert printed == expected[1]['line'] + '\n'

@@ -100,21 +100,31 @@ def flags_of(config, prefix=''):
   return flags
 
 
-def command(script, *args):
-  return [sys.executable, '-m', f'experiments.{script}', *args]
-
-
-def environment():
-  return {**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT)}
-
-
 def start(script, *args):
   """Starts a script of the experiments in a process of its own."""
   return subprocess.Popen(
-    command(script, *args),
+    [sys.executable, '-m', f'experiments.{script}', *map(str, args)],
     cwd=ROOT,
-    env=environment(),
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
   )
+
+
+def finish(script, *args):
+  """Runs a script to its end; returns what it printed."""
+  child = start(script, *args)
+  printed, errors = child.communicate()
+  if child.returncode:
+    raise RuntimeError(f'{script} ended with {child.returncode}: {errors}')
+  return printed
+
+
+def stage_arguments(script, config, workdir, world='lab'):
+  """Command line of one stage that repeats a config field by field."""
+  return [
+    f'--config=configs/{script}.py:world={world},size=nano0,scale=smoke',
+    *flags_of(config),
+    f'--workdir={workdir}',
+  ]
