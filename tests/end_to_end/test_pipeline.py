@@ -136,7 +136,7 @@ def test_a_finished_stage_opens_samples_and_scores(lab):
   workdir, _ = lab
   policy = hh_jax.load(workdir)
   assert policy.stage == 'rlhf'
-  short = SamplingConfig(max_new_tokens=8, max_prompt=128, slots=8)
+  short = SamplingConfig(max_new_tokens=8, max_prompt=64, slots=8)
   replies = policy.sample(['What is 2 plus 3?', 'Why?'], short)
   assert len(replies) == 2
   assert all(isinstance(reply, str) for reply in replies)

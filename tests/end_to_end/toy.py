@@ -15,7 +15,7 @@ from hh_jax.launch import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-SAMPLING = {'max_new_tokens': 8, 'max_prompt': 128, 'slots': 8}
+SAMPLING = {'max_new_tokens': 8, 'max_prompt': 64, 'slots': 8}
 LOOP = {'checkpoint_every': 2, 'log_every': 100}
 OVERRIDES = {
   'pretrain.num_steps': 6,
@@ -29,27 +29,29 @@ OVERRIDES = {
   'distill.data.batch_size': 2,
   'distill.data.num_examples': 20,
   'pmp.num_posts': 12,
-  'pmp.data.row_length': 256,
-  'pm.data.row_length': 256,
   'pm.data.num_examples': 60,
-  'pm_one_side.data.row_length': 256,
   'pm_one_side.data.num_examples': 60,
   'rejection.k': 4,
-  'rejection.data.row_length': 128,
+  'rejection.data.row_length': 72,
   'rlhf.num_iterations': 6,
   'rlhf.num_prompts': 8,
   'rlhf.eval_every': 3,
   'rlhf.eval_prompts': 8,
-  'rlhf.data.row_length': 128,
+  'rlhf.data.row_length': 72,
+  'rlhf.data.batch_size': 4,
+  'rlhf.minibatches': 4,
   'evaluate.k': 4,
   'evaluate.num_prompts': 8,
   'evaluate.num_comparisons': 12,
   'evaluate.num_dialogues': 2,
   'evaluate.num_bootstrap': 20,
-  'evaluate.data.row_length': 128,
+  'evaluate.data.row_length': 72,
   'evaluate.data.num_examples': 60,
 }
 TEST_FRACTION = 0.25  # enough that the few test comparisons have both sides
+# Two comparisons always fit one row.
+PAIRS = {'row_length': 512, 'max_path': 128, 'batch_size': 2}
+PAIR_STAGES = ('pmp', 'pm', 'pm_one_side')
 SAMPLING_STAGES = ('rejection', 'rlhf', 'evaluate')
 STAGES = (
   'pretrain',
@@ -74,6 +76,8 @@ def arguments(workdir, cache, world='lab', **more):
     values |= {
       f'{stage}.sampling.{key}': value for key, value in SAMPLING.items()
     }
+  for stage in PAIR_STAGES:
+    values |= {f'{stage}.data.{key}': value for key, value in PAIRS.items()}
   values |= more
   return [
     f'--config=configs/pipeline.py:world={world},size=nano0,scale=smoke',
