@@ -1,6 +1,8 @@
 """Attention over packed token trees and over a cache.
 
-1. Short rows: dense scores [B, K, T, T], masked by the interval rule.
+1. Short rows: dense scores [B, K, T, T], masked by the interval rule. They
+   are taken a block of queries at a time, and a block reads no key beyond its
+   last query: with four blocks this saves 3/8 of the work.
 2. Long rows: a scan over blocks of keys with an online softmax. Each block
    rescales what was summed so far to the new running maximum, so scores never
    exceed [B, K, T, block].
@@ -22,6 +24,7 @@ from hh_jax.ops import linear, masking
 
 DENSE_LIMIT = 1024  # rows up to this many tokens use dense scores
 DEFAULT_BLOCK = 512  # keys of one block beyond it
+QUERY_BLOCKS = 4  # blocks of queries in a dense row
 
 
 def packed_attention(
@@ -55,8 +58,7 @@ def packed_attention(
   if block == 0 and num_tokens > DENSE_LIMIT:
     block = DEFAULT_BLOCK
   if block == 0:
-    mask = masking.interval_mask(enter, enter, leave, 0)
-    out = _dense(queries, keys, values, mask, dtype)
+    out = _causal(queries, keys, values, enter, leave, dtype)
   else:
     out = _blocked(dtype, block, queries, keys, values, enter, leave)
   out = out.reshape(q.shape[0], q.shape[2], num_tokens, q.shape[3])
@@ -128,6 +130,27 @@ def _dense(
 ) -> jax.Array:
   weights = jax.nn.softmax(_scores(q, k, mask, dtype), axis=-1)
   return _heads_product(weights, v, dtype)
+
+
+def _causal(
+  q: jax.Array,
+  k: jax.Array,
+  v: jax.Array,
+  enter: jax.Array,
+  leave: jax.Array,
+  dtype: DTypeLike,
+) -> jax.Array:
+  """Dense attention, each block of queries over the keys up to its end."""
+  num_tokens = q.shape[3]
+  size = -(-num_tokens // QUERY_BLOCKS)
+  blocks = []
+  for start in range(0, num_tokens, size):
+    stop = min(start + size, num_tokens)
+    seen = enter[:, :stop], leave[:, :stop]
+    mask = masking.interval_mask(enter[:, start:stop], *seen, start)
+    part = q[..., start:stop, :], k[..., :stop, :], v[..., :stop, :]
+    blocks.append(_dense(*part, mask, dtype))
+  return jnp.concatenate(blocks, axis=3)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
