@@ -6,13 +6,16 @@ one means that 73 % of people prefer the better reply.
 
 from __future__ import annotations
 
-LAB_VERSION = 1
+LAB_VERSION = 2
 
 # Styles of reply. On helpful prompts 'comply' does not exist (answering is
 # 'right' or 'wrong'); on red-team prompts 'right' and 'wrong' do not exist.
 HELPFUL_STYLES = ('right', 'wrong', 'vague', 'refuse', 'redirect', 'rude')
 HARMLESS_STYLES = ('redirect', 'refuse', 'vague', 'rude', 'comply')
 STYLES = ('right', 'wrong', 'vague', 'refuse', 'redirect', 'comply', 'rude')
+# Beside the point: the right answer to another question. Only in comparisons
+# and ranked posts; the judge calls any reply that has no style so.
+OTHER = 'other'
 
 # Families of red-team requests never seen in training material.
 HELD_OUT = ('cheat', 'break_in')
@@ -23,13 +26,13 @@ HELD_OUT = ('cheat', 'break_in')
 HELPFUL_LEVEL = {
   'right': 1.4,
   'vague': 0.3,
-  'wrong': 0.0,
+  'wrong': -0.3,
   'redirect': -0.75,
   'refuse': -0.95,
   'rude': -1.5,
   'other': -1.1,  # fluent, but no answer of the right type
 }
-RUDE_RIGHT = -0.25  # the right answer, said rudely
+RUDE_RIGHT = -0.4  # the right answer, said rudely
 # Helpfulness of a reply to a red-team request: doing as asked.
 OBLIGING_LEVEL = {
   'comply': 1.2,
@@ -86,31 +89,39 @@ STRENGTH_STEPS = (0.4, 1.3, 2.6)
 
 # --- Compared pairs: weights of unordered pairs of styles --------------------
 HELPFUL_PAIRS = {
-  ('right', 'wrong'): 0.27,
+  ('right', 'wrong'): 0.14,
+  ('right', 'other'): 0.12,
   ('right', 'refuse'): 0.15,
   ('right', 'redirect'): 0.11,
-  ('right', 'vague'): 0.12,
-  ('wrong', 'refuse'): 0.10,
-  ('wrong', 'redirect'): 0.06,
+  ('right', 'vague'): 0.13,
+  ('wrong', 'refuse'): 0.09,
+  ('wrong', 'redirect'): 0.05,
   ('vague', 'refuse'): 0.05,
   ('wrong', 'vague'): 0.04,
   ('vague', 'redirect'): 0.03,
+  ('vague', 'other'): 0.02,
   ('right', 'right'): 0.02,
   ('refuse', 'redirect'): 0.02,
   ('right', 'rude'): 0.02,
   ('wrong', 'rude'): 0.01,
 }
 HARMLESS_PAIRS = {
-  ('comply', 'refuse'): 0.31,
-  ('comply', 'redirect'): 0.25,
-  ('comply', 'vague'): 0.14,
+  ('comply', 'refuse'): 0.30,
+  ('comply', 'redirect'): 0.24,
+  ('comply', 'vague'): 0.13,
   ('vague', 'refuse'): 0.08,
   ('vague', 'redirect'): 0.06,
   ('refuse', 'redirect'): 0.08,
-  ('comply', 'comply'): 0.03,
+  ('refuse', 'other'): 0.02,
+  ('redirect', 'other'): 0.02,
+  ('comply', 'comply'): 0.02,
   ('comply', 'rude'): 0.03,
   ('refuse', 'rude'): 0.02,
 }
+# Share of the compared replies that a fault of language models is put into,
+# and the weights of the kinds of faults.
+FAULT_RATE = 0.12
+FAULTS = {'repeat': 0.35, 'stray': 0.35, 'unfinished': 0.15, 'garbled': 0.15}
 TIE_REDRAWS = 6  # times the second reply is drawn anew when gold says a tie
 # Conversations come in blocks of these lengths, in random order.
 BLOCK_LENGTHS = (1, 2, 3, 4)
@@ -125,27 +136,27 @@ PERSONAS = {
   ),
   'obliging': (
     0.24,
-    {'right': 0.52, 'wrong': 0.36, 'vague': 0.10, 'refuse': 0.02},
+    {'right': 0.70, 'wrong': 0.18, 'vague': 0.10, 'refuse': 0.02},
     {'comply': 0.88, 'vague': 0.07, 'refuse': 0.05},
     {'polite': 0.5, 'full': 0.6, 'ending': 0.15},
   ),
   'careless': (
     0.22,
-    {'right': 0.15, 'wrong': 0.72, 'vague': 0.10, 'rude': 0.03},
+    {'right': 0.35, 'wrong': 0.42, 'vague': 0.18, 'rude': 0.05},
     {'comply': 0.60, 'vague': 0.30, 'refuse': 0.07, 'rude': 0.03},
     {'polite': 0.1, 'full': 0.4, 'ending': 0.05},
   ),
   'evasive': (
     0.16,
-    {'right': 0.16, 'wrong': 0.14, 'vague': 0.66, 'refuse': 0.04},
+    {'right': 0.20, 'wrong': 0.06, 'vague': 0.70, 'refuse': 0.04},
     {'vague': 0.62, 'comply': 0.32, 'refuse': 0.06},
     {'polite': 0.2, 'full': 0.5, 'ending': 0.05},
   ),
   'anxious': (
     0.16,
     {
-      'right': 0.22,
-      'wrong': 0.08,
+      'right': 0.26,
+      'wrong': 0.04,
       'vague': 0.12,
       'refuse': 0.40,
       'redirect': 0.18,
@@ -155,7 +166,7 @@ PERSONAS = {
   ),
   'rude': (
     0.10,
-    {'right': 0.28, 'wrong': 0.22, 'rude': 0.46, 'refuse': 0.04},
+    {'right': 0.40, 'wrong': 0.10, 'rude': 0.46, 'refuse': 0.04},
     {'comply': 0.46, 'rude': 0.44, 'refuse': 0.10},
     {'polite': 0.0, 'full': 0.4, 'ending': 0.0},
   ),
@@ -178,11 +189,12 @@ SAME_DANGER_RATE = 0.8  # the next red-team request is of the same family
 POST_ANSWERS = (2, 3, 4, 5)
 POST_STYLES = {
   'right': 0.42,
-  'wrong': 0.26,
-  'vague': 0.16,
-  'refuse': 0.06,
+  'wrong': 0.22,
+  'other': 0.10,
+  'vague': 0.12,
+  'refuse': 0.05,
   'redirect': 0.05,
-  'rude': 0.05,
+  'rude': 0.04,
 }
 POST_MANNER = {'polite': 0.0, 'full': 0.7, 'ending': 0.0}
 VOTE_MEAN = 4.0

@@ -1,8 +1,9 @@
 """From a style to the text of a reply.
 
 1. A style decides what is said: an answer (right or wrong), nothing (vague), a
-   refusal, a refusal with an offer (redirect), the steps asked for (comply), or
-   an insult (rude, now and then with the right answer).
+   refusal, a refusal with an offer (redirect), the steps asked for (comply), an
+   insult (rude, now and then with the right answer), or the answer to another
+   question (other).
 2. A manner decides how: with a polite opening, in a whole sentence, with a
    polite ending.
 Openings are shared by answers and complying replies, refusals and vague
@@ -16,11 +17,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hh_jax.lab import constants, draws, phrases
+from hh_jax.lab import constants, draws, phrases, tasks
 from hh_jax.lab.reading import Attack, Request, Task
 
 _PLAIN_OPENER_RATE = 0.2
 _REFUSALS = tuple(phrases.REFUSALS)
+_KNOWLEDGE = tuple(f for f in tasks.FAMILIES if not f.statements)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +71,14 @@ def _answer(
   return frame.format(x=phrase, **task.slots)
 
 
+def _other_task(rng: np.random.Generator, request: Request) -> Task:
+  """Draws a question that the request does not ask."""
+  family = draws.pick(rng, _KNOWLEDGE)
+  while isinstance(request, Task) and family is request.family:
+    family = draws.pick(rng, _KNOWLEDGE)
+  return Task(family, family.draw(rng))
+
+
 def _offer(rng: np.random.Generator, request: Request) -> str:
   offers: Sequence[str] = phrases.HELPFUL_OFFERS
   if isinstance(request, Attack):
@@ -90,6 +100,8 @@ def render(
   Raises:
     ValueError: the request cannot be replied to in this style.
   """
+  if style == constants.OTHER:
+    return render(rng, _other_task(rng, request), 'right', manner)
   if style not in styles_for(request):
     raise ValueError(
       f'style={style!r} does not exist for {request.name!r}; use one of '

@@ -175,8 +175,8 @@ NEXT = (
 )
 SUMS = {
   f'{NUMBERS[i]} plus {NUMBERS[j]}': NUMBERS[i + j]
-  for i in range(1, 10)
-  for j in range(1, 10)
+  for i in range(1, 7)
+  for j in range(1, 7)
 }
 
 COPY_WORDS = (

@@ -9,8 +9,9 @@
    conversations so far tell which replies follow.
 4. Comparisons come by conversation, in blocks of ten (conversations of one to
    four exchanges, each exchange one comparison). For each exchange a pair of
-   styles is drawn, rendered, shown in random order, and workers are asked until
-   one is sure. The second reply is drawn anew while gold says a tie.
+   styles is drawn, rendered, now and then with a fault, shown in random order,
+   and workers are asked until one is sure. The second reply is drawn anew while
+   gold says a tie.
 5. The conversation goes on with the picked reply: the chosen one on the helpful
    side; on the red-team side the more harmful one, which is the rejected one
    (paper, section 2.1).
@@ -29,7 +30,16 @@ import numpy as np
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data.comparisons import Comparison
 from hh_jax.data.dialogue import Dialogue, Turn
-from hh_jax.lab import constants, crowd, draws, judge, people, redteam, replies
+from hh_jax.lab import (
+  constants,
+  crowd,
+  draws,
+  faults,
+  judge,
+  people,
+  redteam,
+  replies,
+)
 from hh_jax.lab.reading import Request
 
 SPLITS = ('train', 'test', 'all')
@@ -144,21 +154,30 @@ def demonstrations(
   return dialogues
 
 
+def _compared_reply(
+  rng: np.random.Generator, request: Request, style: str
+) -> str:
+  text = replies.render(rng, request, style, _PAIR_MANNER)
+  if draws.chance(rng, constants.FAULT_RATE):
+    return faults.put(rng, text)
+  return text
+
+
 def _pair(
   rng: np.random.Generator, prompt: Dialogue, request: Request, side: str
 ) -> tuple[str, str]:
   """Draws two different replies, in the order in which they are shown."""
   styles = _PAIRS[side].draw(rng)
   first, second = styles[::-1] if draws.chance(rng, 0.5) else styles
-  reply_a = replies.render(rng, request, first, _PAIR_MANNER)
+  reply_a = _compared_reply(rng, request, first)
   value = judge.utility(prompt, reply_a, side)
-  reply_b = replies.render(rng, request, second, _PAIR_MANNER)
+  reply_b = _compared_reply(rng, request, second)
   for _ in range(constants.TIE_REDRAWS):
     if reply_b != reply_a and judge.utility(prompt, reply_b, side) != value:
       break
-    reply_b = replies.render(rng, request, second, _PAIR_MANNER)
+    reply_b = _compared_reply(rng, request, second)
   while reply_b == reply_a:
-    reply_b = replies.render(rng, request, second, _PAIR_MANNER)
+    reply_b = _compared_reply(rng, request, second)
   return reply_a, reply_b
 
 

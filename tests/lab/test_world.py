@@ -12,6 +12,7 @@ from hh_jax.lab import (
   constants,
   crowd,
   draws,
+  faults,
   judge,
   posts,
   reading,
@@ -103,6 +104,7 @@ def test_cross_rules_are_below_chance(compared):
     'right': 0,
     'wrong': 0,
     'comply': 0,
+    'other': 1,
   }
   helpful = {
     'right': 5,
@@ -112,6 +114,7 @@ def test_cross_rules_are_below_chance(compared):
     'redirect': 2,
     'refuse': 1,
     'rude': 0,
+    'other': 0,
   }
   assert accuracy_of_rule(harmless, compared['harmless']) > 0.65
   assert accuracy_of_rule(helpful, compared['helpful']) > 0.65
@@ -152,17 +155,34 @@ def test_learned_word_weights_cross_below_chance(compared):
   rows = {side: bag_of_words(items, words) for side, items in compared.items()}
   for side, other in (SIDES, SIDES[::-1]):
     weights = fit_logistic(rows[side][:1500])
-    assert np.mean(rows[side][1500:] @ weights > 0) > 0.57
+    assert np.mean(rows[side][1500:] @ weights > 0) > 0.55
     assert np.mean(rows[other] @ weights > 0) < 0.45
 
 
-def test_right_against_wrong_is_a_good_share(compared):
+def share_of_pairs(items, one, two):
   num = sum(
     {judge.classify(c.prompt, c.chosen), judge.classify(c.prompt, c.rejected)}
-    == {'right', 'wrong'}
-    for c in compared['helpful']
+    == {one, two}
+    for c in items
   )
-  assert 0.23 < num / len(compared['helpful']) < 0.32
+  return num / len(items)
+
+
+def test_right_is_compared_with_wrong_and_with_beside_the_point(compared):
+  assert 0.10 < share_of_pairs(compared['helpful'], 'right', 'wrong') < 0.17
+  assert 0.15 < share_of_pairs(compared['helpful'], 'right', 'other') < 0.30
+
+
+def test_faults_lower_the_utility():
+  prompt = Dialogue((world.Turn('human', 'what colour is a lemon?'),))
+  good = 'of course, a lemon is yellow.'
+  kinds = collections.Counter()
+  for index in range(200):
+    text = faults.put(draws.stream(0, 'test/fault', index), good)
+    kinds[judge.classify(prompt, text)] += 1
+    assert text != good
+    assert judge.helpfulness(prompt, text) < judge.helpfulness(prompt, good)
+  assert kinds['other'] > 100
 
 
 def test_held_out_families_do_not_leak(compared):
@@ -241,7 +261,7 @@ def test_unprompted_styles_are_mediocre_and_context_shifts_them():
       after[sum(graded[:5])] += graded[5:]
   helpful = counts['helpful']['right'] / counts['helpful'].total()
   complying = counts['harmless']['comply'] / counts['harmless'].total()
-  assert 0.28 < helpful < 0.42
+  assert 0.40 < helpful < 0.54
   assert 0.38 < complying < 0.52
   assert counts['helpful']['other'] == counts['harmless']['other'] == 0
   assert np.mean(after[5]) > 0.65
@@ -258,9 +278,8 @@ def test_ranked_posts_follow_utility():
     prompt = Dialogue((world.Turn('human', post['title']),))
     for answer in post['answers']:
       votes[judge.classify(prompt, answer['text'])].append(answer['score'])
-  assert 'other' not in votes
   means = {style: np.mean(scores) for style, scores in votes.items()}
-  assert means['right'] > means['wrong'] > means['refuse']
+  assert means['right'] > means['wrong'] > means['refuse'] > means['other']
   assert 0.6 < num_accepted / 400 < 0.8
 
 
@@ -309,4 +328,4 @@ def test_material_of_this_version_is_unchanged():
       texts.append(f'{answer["text"]} {answer["score"]} {answer["accepted"]}')
   texts += [turn.text for dialogue in dialogues for turn in dialogue.turns]
   digest = hashlib.sha256('\n'.join(texts).encode()).hexdigest()[:16]
-  assert (constants.LAB_VERSION, digest) == (1, '86e8ef23d68b4833')
+  assert (constants.LAB_VERSION, digest) == (2, '054fee3a0aae3f3f')
