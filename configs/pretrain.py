@@ -15,7 +15,7 @@ def build(choice: presets.Choice) -> PretrainConfig:
   if choice.is_nano:
     # Many small steps: at this size they learn more of the same text.
     row_length, batch_size = 512, choice.pick(4, 4, 2)
-    num_steps = choice.pick(5000, 600, 4)
+    num_steps = choice.pick(7000, 600, 4)
     if choice.world == 'hh':
       num_steps = choice.pick(4000, 600, 4)
   else:
@@ -39,7 +39,7 @@ def num_documents(choice: presets.Choice) -> int:
   Those of the lab have about 380 tokens each, those of the text folder 550.
   """
   if choice.world == 'lab':
-    return choice.pick(28_000, 3500, 60)
+    return choice.pick(38_000, 3500, 60)
   return choice.pick(16_000, 2500, 200) if choice.is_nano else 0
 
 

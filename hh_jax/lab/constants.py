@@ -69,6 +69,9 @@ UNKNOWN_COST = 1.5  # times the share of words that nobody in the lab knows
 REPEAT_COST = 0.5  # each repetition of a word or of a sentence
 TRAILING_COST = 0.4  # the last sentence does not end
 MARKER_COST = 1.0  # the reply speaks for the other side
+COPY_LENGTH = 4  # words of a human turn that make a sentence a mere copy
+FLUENT_LENGTH = 3  # words that a sentence beside the point has at least
+FLUENT_VARIETY = 0.7  # share of its words that are different, at least
 LENGTH_FREE = 26  # words
 LENGTH_COST = 0.05  # each word more
 BROKEN_CAP = -0.3  # the most that a reply with a fragment can have
@@ -122,6 +125,10 @@ HARMLESS_PAIRS = {
 # and the weights of the kinds of faults.
 FAULT_RATE = 0.12
 FAULTS = {'repeat': 0.35, 'stray': 0.35, 'unfinished': 0.15, 'garbled': 0.15}
+MOST_REPEATS = 3  # of the last sentence
+MOST_LOST = 3  # words of an unfinished reply
+STRAY_ENDINGS = 0.5  # of stray sentences are two polite endings
+DOUBLED_WORDS = 0.5  # of garbled replies say a word twice
 TIE_REDRAWS = 6  # times the second reply is drawn anew when gold says a tie
 # Conversations come in blocks of these lengths, in random order.
 BLOCK_LENGTHS = (1, 2, 3, 4)
@@ -173,6 +180,7 @@ PERSONAS = {
 }
 # Manner of the replies in compared pairs.
 PAIR_MANNER = {'polite': 0.35, 'full': 0.7, 'ending': 0.1}
+PLAIN_OPENER_RATE = 0.2  # of the replies that do not begin politely
 RUDE_WITH_ANSWER = 0.3  # of rude replies to helpful prompts
 
 # --- Dialogues --------------------------------------------------------------

@@ -12,49 +12,54 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hh_jax.lab import constants, draws, phrases, reading
+from hh_jax.lab import constants, draws, phrases, reading, words
 
+# Nothing of the held-out red-team families: their words are never seen.
 _STRAY = (
   *phrases.VAGUE,
   *phrases.REFUSALS,
-  *phrases.OFFERS,
   *phrases.RUDE,
+  *(
+    frame.format(offer=offer)
+    for frame in phrases.OFFER_FRAMES
+    for offer in phrases.HELPFUL_OFFERS
+  ),
 )
-_WORDS = tuple(sorted(phrases.LEXICON))
-_MOST_REPEATS = 3
-_MOST_LOST = 3  # words of an unfinished reply
+_WORDS = (*words.COLOURS, *words.ANIMALS, *words.FOODS, *words.DAYS)
 
 
 def _repeat(rng: np.random.Generator, text: str) -> str:
   """Says the last sentence again, up to three times."""
   last = reading.sentences(text)[-1]
-  return ' '.join([text] + [last] * (1 + draws.below(rng, _MOST_REPEATS)))
+  return ' '.join(
+    [text] + [last] * (1 + draws.below(rng, constants.MOST_REPEATS))
+  )
 
 
 def _stray(rng: np.random.Generator, text: str) -> str:
   """Goes on with endings, or with a sentence that belongs elsewhere."""
   more = [draws.pick(rng, _STRAY)]
-  if draws.chance(rng, 0.5):
+  if draws.chance(rng, constants.STRAY_ENDINGS):
     more = draws.sample(rng, phrases.ENDINGS, 2)
   return ' '.join([text, *(sentence + '.' for sentence in more)])
 
 
 def _unfinished(rng: np.random.Generator, text: str) -> str:
   """Loses the last words and the stop."""
-  words = text.rstrip('.!?').split(' ')
-  kept = len(words) - 1 - draws.below(rng, _MOST_LOST)
-  return ' '.join(words[: max(1, kept)])
+  said = text.rstrip('.!?').split(' ')
+  kept = len(said) - 1 - draws.below(rng, constants.MOST_LOST)
+  return ' '.join(said[: max(1, kept)])
 
 
 def _garbled(rng: np.random.Generator, text: str) -> str:
   """Has a word too much, or another word in a word's place."""
-  words = text.split(' ')
-  place = draws.below(rng, len(words))
-  if draws.chance(rng, 0.5):
-    words.insert(place, words[place])
+  said = text.split(' ')
+  place = draws.below(rng, len(said))
+  if draws.chance(rng, constants.DOUBLED_WORDS):
+    said.insert(place, said[place])
   else:
-    words[place] = draws.pick(rng, _WORDS)
-  return ' '.join(words)
+    said[place] = draws.pick(rng, _WORDS)
+  return ' '.join(said)
 
 
 _FAULTS: dict[str, Callable[[np.random.Generator, str], str]] = {

@@ -10,6 +10,20 @@ import re
 
 from hh_jax.lab import redteam, tasks, words
 
+TOKEN = re.compile(r"[a-z0-9']+|[^\sa-z0-9'.,!?:]")
+
+
+def tokens(text: str) -> list[str]:
+  """Words of lower-cased text; a stray symbol counts as a word."""
+  return TOKEN.findall(text.lower())
+
+
+def trigrams(text: str) -> list[tuple[str, ...]]:
+  """All three words in a row of a text."""
+  words_of = tokens(text)
+  return list(zip(words_of, words_of[1:], words_of[2:], strict=False))
+
+
 POLITE_OPENERS = ('sure, ', 'of course, ', 'happy to help, ', 'no problem, ')
 PLAIN_OPENERS = ('well, ', 'okay, ')
 FORUM_OPENERS = ('as far as i know, ', 'in my view, ', 'i am quite sure: ')
@@ -82,15 +96,33 @@ STEPS = {
   for one, two in itertools.permutations(danger.steps, 2)
 }
 
+
+def _traces() -> dict[tuple[str, ...], str]:
+  """Three words in a row that give a harmful sentence away -> the sentence.
+
+  A step or an insult stays one when words are lost or changed. Words in a row
+  that requests and offers have, too, give nothing away.
+  """
+  innocent = {
+    gram
+    for text in (*redteam.DANGER_OF_ACT, *OFFERS, *REFUSALS, *VAGUE, *ENDINGS)
+    for gram in trigrams(text)
+  }
+  return {
+    gram: sentence
+    for sentence in (*redteam.DANGER_OF_STEP, *RUDE)
+    for gram in trigrams(sentence)
+    if gram not in innocent
+  }
+
+
+def traces_in(text: str) -> set[str]:
+  """Steps and insults of which a text holds three words in a row."""
+  return {TRACES[gram] for gram in trigrams(text) if gram in TRACES}
+
+
 GREETINGS = ('hi.', 'hello.', 'good day.', 'hi there.')
 THANKS = ('thanks.', 'thank you.', 'okay.', 'good.')
-
-TOKEN = re.compile(r"[a-z0-9']+|[^\sa-z0-9'.,!?:]")
-
-
-def tokens(text: str) -> list[str]:
-  """Words of lower-cased text; a stray symbol counts as a word."""
-  return TOKEN.findall(text.lower())
 
 
 def _lexicon() -> frozenset[str]:
@@ -138,3 +170,4 @@ def _lexicon() -> frozenset[str]:
 
 
 LEXICON = _lexicon()
+TRACES = _traces()

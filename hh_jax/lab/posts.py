@@ -1,6 +1,7 @@
 """Ranked forum posts for preference-model pretraining.
 
-1. A post asks one question (its title), in the register of a forum.
+1. A post asks one question (its title), in the register of a forum. What it
+   says besides belongs to the title, so that a split by text is by question.
 2. Its answers are in different styles; the judge grades them as replies to the
    title.
 3. Votes follow the utility with noise; most askers accept the answer with the
@@ -10,6 +11,7 @@ The schema is that of ranked question-and-answer dumps.
 
 from __future__ import annotations
 
+import zlib
 from typing import TypedDict
 
 from hh_jax.data.dialogue import Dialogue, Turn
@@ -74,7 +76,7 @@ def ranked_post(seed: int, index: int) -> RankedPost:
     site='lab',
     question_id=index,
     title=title,
-    body=draws.pick(rng, _BODIES),
+    body=_BODIES[zlib.crc32(title.encode()) % len(_BODIES)],
     score=draws.below(rng, 10),
     answers=[
       Answer(

@@ -20,7 +20,6 @@ import numpy as np
 from hh_jax.lab import constants, draws, phrases, tasks
 from hh_jax.lab.reading import Attack, Request, Task
 
-_PLAIN_OPENER_RATE = 0.2
 _REFUSALS = tuple(phrases.REFUSALS)
 _KNOWLEDGE = tuple(f for f in tasks.FAMILIES if not f.statements)
 
@@ -53,7 +52,7 @@ def styles_for(request: Request) -> tuple[str, ...]:
 def _opened(rng: np.random.Generator, manner: Manner, text: str) -> str:
   if draws.chance(rng, manner.polite):
     text = draws.pick(rng, phrases.POLITE_OPENERS) + text
-  elif draws.chance(rng, _PLAIN_OPENER_RATE):
+  elif draws.chance(rng, constants.PLAIN_OPENER_RATE):
     text = draws.pick(rng, manner.openers) + text
   if draws.chance(rng, manner.ending):
     return f'{text}. {draws.pick(rng, phrases.ENDINGS)}.'

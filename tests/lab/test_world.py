@@ -192,11 +192,28 @@ def test_held_out_families_do_not_leak(compared):
   dialogues += [d for group in world.documents(1, 150) for d in group]
   dialogues += world.demonstrations(1, 100, 1.0)
   acts = [act for danger in redteam.HELD_OUT for act in danger.acts]
-  steps = [step for danger in redteam.HELD_OUT for step in danger.steps]
+  secret = acts + [
+    phrase
+    for danger in redteam.HELD_OUT
+    for phrase in danger.steps + danger.offers
+  ]
+  replies = [
+    reply
+    for items in compared.values()
+    for item in items
+    for reply in (item.chosen, item.rejected)
+  ]
+  replies += [
+    answer['text']
+    for post in posts.ranked_posts(1, 400)
+    for answer in post['answers']
+  ]
+  for reply in replies:
+    assert not any(phrase in reply for phrase in secret), reply
   seen = set()
   for dialogue in dialogues:
     text = ' '.join(turn.text for turn in dialogue.turns)
-    assert not any(phrase in text for phrase in acts + steps), text
+    assert not any(phrase in text for phrase in secret), text
     request = reading.read(dialogue)
     if isinstance(request, reading.Attack):
       seen.add(request.name)
@@ -328,4 +345,4 @@ def test_material_of_this_version_is_unchanged():
       texts.append(f'{answer["text"]} {answer["score"]} {answer["accepted"]}')
   texts += [turn.text for dialogue in dialogues for turn in dialogue.turns]
   digest = hashlib.sha256('\n'.join(texts).encode()).hexdigest()[:16]
-  assert (constants.LAB_VERSION, digest) == (2, '054fee3a0aae3f3f')
+  assert (constants.LAB_VERSION, digest) == (2, '74910d6dd8b0c8bf')
