@@ -7,8 +7,16 @@
 Arguments as in configs/pretrain.py.
 """
 
+import dataclasses
+
 from configs import pm, presets
-from hh_jax.config import FoldsConfig, parse_arg, to_config_dict
+from hh_jax.config import (
+  DataConfig,
+  FoldsConfig,
+  LoopConfig,
+  parse_arg,
+  to_config_dict,
+)
 
 
 def build(choice: presets.Choice) -> FoldsConfig:
@@ -16,7 +24,7 @@ def build(choice: presets.Choice) -> FoldsConfig:
   return FoldsConfig(
     data=model.data,
     loop=model.loop,
-    pm=model,
+    pm=dataclasses.replace(model, data=DataConfig(), loop=LoopConfig()),
     num_folds=choice.pick(5, 5, 2),
   )
 

@@ -5,8 +5,9 @@
   python -m experiments.pipeline --config=configs/pipeline.py:world=hh \
     --config.data_dir=FOLDER --workdir=runs/hh
 
-Arguments as in configs/pretrain.py. Every stage's fields can be overridden:
---config.rlhf.kl_coef=0.01.
+Arguments as in configs/pretrain.py. Every stage's fields can be overridden,
+--config.rlhf.kl_coef=0.01, but those that are one for all stages: seed, world
+and data_dir.
 """
 
 import dataclasses

@@ -3,6 +3,7 @@
 Each case runs the real command line in a process of its own.
 """
 
+import dataclasses
 import gzip
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 
 import pytest
 
+from hh_jax.config import DataConfig
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.stages import loading
 from hh_jax.training import checkpoint, workdir
@@ -25,6 +27,7 @@ SMOKE = 'size=nano0,scale=smoke'
 # here compiles; most of it is the time that importing jax takes.
 MAX_SECONDS = 6
 MAX_SECONDS_WITHOUT_JAX = 1.5
+DATA = DataConfig(test_fraction=0.1)  # as the nano presets split
 
 
 def run(script, *args, config=''):
@@ -73,12 +76,14 @@ def contents(folder):
   }
 
 
-def make_run(folder, stage, params, tokenizer=toys.TOKENIZER):
+def make_run(folder, stage, params, tokenizer=toys.TOKENIZER, data=DATA):
   """A folder as a finished stage leaves it."""
-  workdir.prepare(folder, {'seed': 0}, {'stage': stage})
-  checkpoint.save_params(folder, params)
+  config = {'data': dataclasses.asdict(data)}
+  workdir.prepare(folder, config, {'stage': stage})
+  manifest = checkpoint.save_params(folder, params)
   loading.describe_model(folder, stage, toys.MODEL, tokenizer)
-  workdir.write_done(folder, {'line': stage, 'state_sha256': stage, 'steps': 1})
+  ended = {'steps': manifest.step, 'state_sha256': manifest.state_sha256}
+  workdir.write_done(folder, {'line': stage, **ended})
   return folder
 
 
@@ -91,6 +96,9 @@ def runs(tmp_path_factory):
   make_run(folder / 'distill', 'distill', toys.params())
   make_run(folder / 'pm', 'pm', toys.pm_params())
   make_run(folder / 'stranger', 'distill', toys.params(), other)
+  make_run(folder / 'strange_rlhf', 'rlhf', toys.params(), other)
+  more = dataclasses.replace(DATA, test_fraction=0.2)
+  make_run(folder / 'pm_of_other_split', 'pm', toys.pm_params(), data=more)
   return folder
 
 
@@ -252,6 +260,36 @@ def test_two_tokenizers_do_not_meet(runs, tmp_path):
   )
   assert 'were trained with different tokenizers' in line
   assert str(runs / 'stranger') in line and str(runs / 'pm') in line
+  assert not (tmp_path / 'w').exists()
+  line = refusal(
+    'evaluate',
+    f'--config.reference_from={runs / "distill"}',
+    f'--config.pm_from={runs / "pm"}',
+    f'--config.rlhf_from={runs / "strange_rlhf"}',
+    f'--workdir={tmp_path / "w"}',
+  )
+  assert 'were trained with different tokenizers' in line
+  assert str(runs / 'strange_rlhf') in line
+  assert not (tmp_path / 'w').exists()
+
+
+@slow
+@pytest.mark.parametrize('script', ['rejection', 'rlhf', 'evaluate'])
+def test_comparisons_that_were_trained_on_are_not_held_out(
+  runs, tmp_path, script
+):
+  policy = 'reference_from' if script == 'evaluate' else 'policy_from'
+  make_run(tmp_path / 'rlhf', 'rlhf', toys.params())
+  more = [f'--config.rlhf_from={tmp_path / "rlhf"}'] * (script == 'evaluate')
+  line = refusal(
+    script,
+    f'--config.{policy}={runs / "distill"}',
+    f'--config.pm_from={runs / "pm_of_other_split"}',
+    *more,
+    f'--workdir={tmp_path / "w"}',
+  )
+  assert f'{runs / "pm_of_other_split"} was trained with' in line
+  assert 'test_fraction=0.2' in line and 'test_fraction=0.1' in line
   assert not (tmp_path / 'w').exists()
 
 

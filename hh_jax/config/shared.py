@@ -248,11 +248,30 @@ class SamplingConfig:
     require(0 < self.top_p <= 1, f'top_p={self.top_p} is outside (0, 1]')
 
 
-def divisible_batch(data: DataConfig, loop: LoopConfig) -> None:
-  """Raises ValueError unless the batch can be spread over the mesh."""
+def runnable(seed: int, data: DataConfig, loop: LoopConfig) -> None:
+  """Raises ValueError for a negative seed or a batch the mesh cannot hold."""
+  require(seed >= 0, f'seed={seed} is < 0')
   ways = loop.mesh_data * loop.mesh_fsdp
   require(
     data.batch_size % ways == 0,
     f'batch_size={data.batch_size} is not divisible by mesh_data * '
     f'mesh_fsdp = {loop.mesh_data} * {loop.mesh_fsdp}; change one of them',
+  )
+
+
+def room_for_prompt(data: DataConfig, sampling: SamplingConfig) -> None:
+  """Raises ValueError unless a row holds a prompt, a reply and its end."""
+  require(
+    sampling.max_new_tokens + 1 < data.row_length,
+    f'sampling.max_new_tokens={sampling.max_new_tokens} leaves no room for a '
+    f'prompt in data.row_length={data.row_length}',
+  )
+
+
+def replaced(name: str, value: object, harmless: tuple[object, ...]) -> None:
+  """Raises ValueError where a field is set that the outer config replaces."""
+  require(
+    value in harmless,
+    f'--config.{name}={value!r} is not used; set '
+    f'--config.{name.partition(".")[2].removeprefix("data.")}',
   )

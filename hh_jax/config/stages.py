@@ -7,6 +7,7 @@ Marks: `[§x]` a section of Bai et al. 2022, `[A-2nd]` Askell et al. 2021,
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from hh_jax.config import shared
 from hh_jax.config.shared import (
@@ -42,7 +43,7 @@ class PretrainConfig:
   tokenizer_documents: int = 4000  # documents it is trained on
 
   def __post_init__(self):
-    shared.divisible_batch(self.data, self.loop)
+    shared.runnable(self.seed, self.data, self.loop)
     shared.positive(self, 'num_steps', 'tokenizer_documents')
 
 
@@ -64,7 +65,7 @@ class DistillConfig:
   # and the student's are measured
 
   def __post_init__(self):
-    shared.divisible_batch(self.data, self.loop)
+    shared.runnable(self.seed, self.data, self.loop)
     shared.positive(self, 'num_steps', 'top_k')
     shared.require(
       0 <= self.text_fraction <= 1,
@@ -89,7 +90,7 @@ class PMPConfig:
   )
 
   def __post_init__(self):
-    shared.divisible_batch(self.data, self.loop)
+    shared.runnable(self.seed, self.data, self.loop)
     shared.positive(self, 'num_posts', 'pairs_per_post')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
 
@@ -110,7 +111,7 @@ class PMConfig:
   eval_comparisons: int = 2000  # most test comparisons scored at the end
 
   def __post_init__(self):
-    shared.divisible_batch(self.data, self.loop)
+    shared.runnable(self.seed, self.data, self.loop)
     shared.positive(self, 'harmless_weight')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
     shared.require(
@@ -135,7 +136,8 @@ class RejectionConfig:
   harmless_fraction: float = 0.5  # of the prompts [open]
 
   def __post_init__(self):
-    shared.divisible_batch(self.data, self.loop)
+    shared.runnable(self.seed, self.data, self.loop)
+    shared.room_for_prompt(self.data, self.sampling)
     shared.positive(self, 'k', 'num_prompts')
     _check_prompt_mix(self.harmless_fraction)
 
@@ -176,7 +178,8 @@ class RLHFConfig:
   eval_prompts: int = 512  # held-out prompts of each point
 
   def __post_init__(self):
-    shared.divisible_batch(self.data, self.loop)
+    shared.runnable(self.seed, self.data, self.loop)
+    shared.room_for_prompt(self.data, self.sampling)
     shared.positive(
       self,
       'num_iterations',
@@ -226,7 +229,8 @@ class EvaluateConfig:
   num_dialogues: int = 10  # shown before and after in the report
 
   def __post_init__(self):
-    shared.divisible_batch(self.data, self.loop)
+    shared.runnable(self.seed, self.data, self.loop)
+    shared.room_for_prompt(self.data, self.sampling)
     shared.positive(
       self,
       'num_comparisons',
@@ -245,15 +249,20 @@ class FoldsConfig:
   init_from: str = ''  # workdir of preference-model (or LM) pretraining
   data: DataConfig = field(default_factory=DataConfig)
   loop: LoopConfig = field(default_factory=LoopConfig)
-  pm: PMConfig = field(default_factory=PMConfig)  # with `data` and `loop`
+  pm: PMConfig = field(default_factory=PMConfig)  # but `data`, `loop`
   num_folds: int = 5  # by hash of the first human turn
   record: str = ''  # result file that also takes the numbers; '': none
 
   def __post_init__(self):
-    shared.divisible_batch(self.data, self.loop)
+    shared.runnable(self.seed, self.data, self.loop)
     shared.require(
       self.num_folds >= 2, f'num_folds={self.num_folds} must be at least 2'
     )
+    plain = PMConfig()
+    for name in ('seed', 'init_from', 'data', 'loop'):
+      default, own = getattr(plain, name), getattr(self, name)
+      shared.replaced(f'pm.{name}', getattr(self.pm, name), (default, own))
+    _check_both_sides('pm', self.pm)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,6 +285,53 @@ class PipelineConfig:
 
   def __post_init__(self):
     shared.one_of('world', self.world, shared.WORLDS)
+    shared.require(self.seed >= 0, f'seed={self.seed} is < 0')
+    stages: dict[str, Any] = {
+      name: stage
+      for name, stage in vars(self).items()
+      if dataclasses.is_dataclass(stage)
+    }
+    for name, stage in stages.items():
+      self._check_replaced(name, stage)
+    _check_both_sides('pm_one_side', self.pm_one_side)
+    splits = {
+      f'{name}.data.{field}': getattr(stages[name].data, field)
+      for field in ('test_fraction', 'split_offset')
+      for name in ('pm', 'pm_one_side', 'rejection', 'rlhf', 'evaluate')
+    }
+    for name, value in splits.items():
+      first = f'pm.{name.partition(".")[2]}'
+      shared.require(
+        value == splits[first],
+        f'{name}={value} and {first}={splits[first]}: some comparisons would '
+        'be trained on and then held out; make them equal',
+      )
+
+  def _check_replaced(self, name: str, stage: Any) -> None:
+    """Raises ValueError for a field of a stage that the pipeline fills in."""
+    shared.require(
+      stage.data.world == self.world,
+      f'{name}.data.world={stage.data.world!r} is not world={self.world!r}; '
+      'choose the world of all stages by --config=FILE.py:world=NAME',
+    )
+    data_dirs = ('', self.data_dir)
+    shared.replaced(f'{name}.seed', stage.seed, (0, self.seed))
+    shared.replaced(f'{name}.data.data_dir', stage.data.data_dir, data_dirs)
+    for field, value in vars(stage).items():
+      shared.require(
+        not value or not field.endswith('_from') or field == 'teacher_from',
+        f'--config.{name}.{field}={value} is not used: the stages of a '
+        'pipeline start from each other; run the stage alone with '
+        f'--config.{field}',
+      )
+
+
+def _check_both_sides(name: str, pm: PMConfig) -> None:
+  shared.require(
+    pm.harmless_fraction == -1,
+    f'--config.{name}.harmless_fraction={pm.harmless_fraction} is not used: '
+    'a model is trained on either side; run experiments.pm for a mixture',
+  )
 
 
 def _check_prompt_mix(harmless_fraction: float) -> None:

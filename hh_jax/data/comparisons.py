@@ -39,6 +39,7 @@ REASONS = (
   'roles_do_not_alternate',  # two turns of one role in the shared prompt
   'empty_response',  # a reply is empty or blank
   'identical_pair',  # both transcripts are the same text
+  'bad_weight',  # the row's own weight is no finite number >= 0
 )
 
 _HEX_DIGITS = 13  # of the hash; 52 bits fit a double exactly
@@ -128,16 +129,22 @@ def _cut(text: str) -> _Half:
   return _Half(prompt, reply, human not in reply, starts_human, is_alternating)
 
 
-def _faults(chosen: _Half, rejected: _Half) -> dict[str, bool]:
+def _is_weight(value: object) -> bool:
+  if isinstance(value, bool) or not isinstance(value, (int, float)):
+    return False
+  return 0 <= value < 2.0**128  # NaN is not; float32 ends there
+
+
+def _faults(halves: tuple[_Half, _Half], weight: object) -> dict[str, bool]:
   """Which reasons apply to a row; keys in the order of `REASONS`."""
-  halves = (chosen, rejected)
   faults = (
     not all(half.has_final for half in halves),
     not all(half.starts_human for half in halves),
-    chosen.prompt != rejected.prompt,
+    halves[0].prompt != halves[1].prompt,
     not all(half.is_alternating for half in halves),
     any(not half.reply.strip() for half in halves),
-    chosen == rejected,
+    halves[0] == halves[1],
+    not _is_weight(weight),
   )
   return dict(zip(REASONS, faults, strict=True))
 
@@ -224,7 +231,7 @@ def _to_comparison(
       turn=prompt.num_human,
       weight=float(row.get('weight', 1.0)),
     )
-  except (TypeError, ValueError) as error:
+  except ValueError as error:
     raise ValueError(f'{path} row {number}: {error}') from None
 
 
@@ -251,7 +258,7 @@ def read_comparisons(data_dir: str | os.PathLike[str]) -> ComparisonSet:
       ]
       characters.append(len(texts[0]))
       halves = (_cut(texts[0]), _cut(texts[1]))
-      faults = _faults(*halves)
+      faults = _faults(halves, row.get('weight', 1.0))
       _count_anomalies(anomalies, halves, faults)
       reason = next((name for name in REASONS if faults[name]), None)
       if reason:

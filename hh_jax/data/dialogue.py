@@ -15,6 +15,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
 
 HUMAN = 'human'
 ASSISTANT = 'assistant'
@@ -64,6 +68,16 @@ class Dialogue:
   def reply(self, text: str) -> Dialogue:
     """The dialogue continued by one assistant turn."""
     return Dialogue((*self.turns, Turn(ASSISTANT, text)))
+
+
+def conversation_ids(dialogues: Sequence[Dialogue]) -> Int[np.ndarray, 'N']:
+  """Numbers the conversations that dialogues are from, starting at 0.
+
+  Dialogues with one first human turn are of one conversation: they are not
+  independent, and intervals resample them together.
+  """
+  firsts = [dialogue.first_human for dialogue in dialogues]
+  return np.unique(firsts, return_inverse=True)[1]
 
 
 def alternates(dialogue: Dialogue) -> bool:

@@ -99,6 +99,23 @@ def _to_post(path: pathlib.Path, number: int, row: dict) -> RankedPost:
   )
 
 
+def ranked_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
+  """Files of ranked posts under a path; see `read_ranked_posts`.
+
+  Raises:
+    ValueError: There are none.
+  """
+  root = pathlib.Path(path)
+  if not root.is_dir():
+    return [root]
+  files = jsonl.files_in(root)
+  if not files and (root / 'stackexchange').is_dir():
+    files = jsonl.files_in(root / 'stackexchange')
+  if not files:
+    raise ValueError(f'{root} has no ranked posts; give a jsonl of questions')
+  return files
+
+
 def read_ranked_posts(path: str | os.PathLike[str]) -> tuple[RankedPost, ...]:
   """Reads questions with their answers.
 
@@ -109,17 +126,13 @@ def read_ranked_posts(path: str | os.PathLike[str]) -> tuple[RankedPost, ...]:
   Raises:
     ValueError: nothing to read, or a bad row.
   """
-  root = pathlib.Path(path)
-  files = [root] if not root.is_dir() else jsonl.files_in(root)
-  if root.is_dir() and not files and (root / 'stackexchange').is_dir():
-    files = jsonl.files_in(root / 'stackexchange')
   posts = tuple(
     _to_post(file, number, row)
-    for file in files
+    for file in ranked_files(path)
     for number, row in jsonl.read_rows(file)
   )
   if not posts:
-    raise ValueError(f'{root} has no ranked posts; give a jsonl of questions')
+    raise ValueError(f'{path} has no ranked posts; give a jsonl of questions')
   return posts
 
 

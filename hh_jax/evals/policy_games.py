@@ -3,7 +3,8 @@
 Each held-out prompt is answered by every policy; every pair of answers is
 shown to a judge (the simulated crowd, or a held-out preference model). Equal
 texts and choices too weak to keep are no games, but counted. Elo scores are
-maximum-likelihood, with intervals bootstrapped over prompts.
+maximum-likelihood. Intervals are bootstrapped over conversations: prompts with
+one first human turn, and all games on them, are drawn together.
 
 Reference: Bai et al. 2022, sections 2.2, 2.4 and B.5.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.stats import elo
+from hh_jax.stats import bootstrap, elo
 
 # (prompt number, reply of a, reply of b, game number) -> a is preferred, or
 # None where the choice is too weak to keep.
@@ -33,6 +34,7 @@ class Games:
   second: np.ndarray  # [N] int, policy
   first_wins: np.ndarray  # [N] bool
   prompt: np.ndarray  # [N] int
+  conversation: np.ndarray  # [N] int, of the prompt
   num_equal: int  # pairs of equal texts
   num_weak: int  # choices dropped
 
@@ -45,13 +47,32 @@ class Games:
       second=self.second[keep],
       first_wins=self.first_wins[keep],
       prompt=self.prompt[keep],
+      conversation=self.conversation[keep],
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class EloTable:
+  """Elo scores of policies above the anchor."""
+
+  ratings: dict[str, list[float]]  # [low, mid, high] of each policy
+  num_regularised: int  # resamples in which somebody never lost
+
+
 def play(
-  replies: Mapping[str, Sequence[str]], judge: Judge, games_per_prompt: int
+  replies: Mapping[str, Sequence[str]],
+  conversations: np.ndarray,
+  judge: Judge,
+  games_per_prompt: int,
 ) -> Games:
-  """Plays every pair of policies on every prompt."""
+  """Plays every pair of policies on every prompt.
+
+  Args:
+    replies: One reply a prompt of each policy.
+    conversations: Conversation of each prompt, [M] int.
+    judge: Chooses.
+    games_per_prompt: Games of each pair on each prompt.
+  """
   names = tuple(replies)
   rows: list[tuple[int, int, bool, int]] = []
   num_equal = num_weak = 0
@@ -77,15 +98,14 @@ def play(
     second=table[:, 1],
     first_wins=table[:, 2].astype(bool),
     prompt=table[:, 3],
+    conversation=np.asarray(conversations)[table[:, 3]],
     num_equal=num_equal,
     num_weak=num_weak,
   )
 
 
-def elo_table(
-  games: Games, anchor: str, num_resamples: int
-) -> dict[str, list[float]]:
-  """Returns [low, mid, high] Elo of each policy; the anchor has 0."""
+def elo_table(games: Games, anchor: str, num_resamples: int) -> EloTable:
+  """Returns the Elo of each policy; the anchor has 0."""
   found = elo.bootstrap_elo(
     elo.Games(
       first=games.first,
@@ -93,25 +113,25 @@ def elo_table(
       first_won=games.first_wins.astype(np.float64),
       num_players=len(games.names),
     ),
-    clusters=games.prompt,
+    clusters=games.conversation,
     anchor=games.names.index(anchor),
     num_resamples=num_resamples,
   )
-  return {
-    name: list(map(float, row))
-    for name, row in zip(games.names, found.ratings, strict=True)
-  }
+  ratings = zip(games.names, found.ratings.tolist(), strict=True)
+  return EloTable(dict(ratings), found.num_regularised)
 
 
 def win_rates(games: Games) -> dict[str, Any]:
-  """Returns, for each pair 'a/b', the share of games that a won."""
+  """Returns, for each pair 'a/b', the share [low, mid, high] that a won."""
   rates = {}
   for a, b in itertools.combinations(range(len(games.names)), 2):
     members = (games.first == a) & (games.second == b)
     if members.any():
       key = f'{games.names[a]}/{games.names[b]}'
       rates[key] = {
-        'wins': float(games.first_wins[members].mean()),
+        'wins': bootstrap.mean_interval(
+          games.first_wins[members], games.conversation[members]
+        ).tolist(),
         'games': int(members.sum()),
       }
   return rates

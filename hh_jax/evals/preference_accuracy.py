@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hh_jax.data.comparisons import Comparison
+from hh_jax.data.dialogue import conversation_ids
 from hh_jax.stats import agreement, bootstrap, calibration
 
 SIDES = ('helpful', 'harmless')
@@ -31,8 +32,7 @@ def is_correct(scores: np.ndarray) -> np.ndarray:
 
 def clusters_of(comparisons: Sequence[Comparison]) -> np.ndarray:
   """Returns the number of each comparison's first human turn, [N]."""
-  firsts = [item.prompt.turns[0].text for item in comparisons]
-  return np.unique(firsts, return_inverse=True)[1]
+  return conversation_ids([item.prompt for item in comparisons])
 
 
 def by_side(
@@ -98,15 +98,9 @@ def calibrate(
   }
 
 
-def longer_reply(comparisons: Sequence[Comparison]) -> dict[str, float]:
-  """Returns the accuracy of 'the longer reply is chosen', by side."""
+def longer_reply(comparisons: Sequence[Comparison]) -> dict[str, list[float]]:
+  """Returns `by_side` of 'the longer reply is chosen'; ties count half."""
   lengths = np.array(
     [[len(item.chosen), len(item.rejected)] for item in comparisons]
   )
-  correct = is_correct(lengths.astype(np.float64))
-  sides = np.array([item.side for item in comparisons])
-  return {
-    side: float(correct[sides == side].mean())
-    for side in SIDES
-    if (sides == side).any()
-  }
+  return by_side(comparisons, is_correct(lengths.astype(np.float64)))

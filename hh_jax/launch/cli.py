@@ -33,6 +33,14 @@ ConfigT = TypeVar('ConfigT')
 
 EXIT_USAGE = 2  # the user can put it right: no traceback
 EXIT_INTERRUPTED = 130
+USER_ERRORS = (
+  ValueError,
+  FileExistsError,
+  FileNotFoundError,
+  IsADirectoryError,
+  NotADirectoryError,
+  PermissionError,
+)
 
 _OVERRIDE = re.compile(r'--?(?:no)?config\.([^=]+)')
 _SYNOPSIS = """
@@ -56,9 +64,9 @@ def run(
 ) -> None:
   """Runs a script and prints the line that `main` returns.
 
-  A `ValueError` or `FileNotFoundError`, from the flags or from `main`, is
-  something the user can put right: one line and exit code 2. With
-  `HH_JAX_TRACEBACK=1` it keeps its traceback, as other exceptions do.
+  One of `USER_ERRORS`, from the flags or from `main`, is something the user
+  can put right: one line and exit code 2. With `HH_JAX_TRACEBACK=1` it keeps
+  its traceback, as other exceptions do.
 
   Args:
     main: Does the work, given the config and the workdir as written. Imports
@@ -72,8 +80,9 @@ def run(
       print(_help(sys.modules[main.__module__].__doc__, args))
       return
     config, workdir = parse(config_type, args)
+    require_workdir(workdir)
     config_lib.require_inputs(config)
-  except (ValueError, FileNotFoundError) as error:
+  except USER_ERRORS as error:
     _fail(error)
   # Libraries that define absl flags of their own read the defaults.
   flags.FLAGS([program])
@@ -82,7 +91,7 @@ def run(
   environment.set_deterministic_flags()
   try:
     line = main(config, workdir)
-  except (ValueError, FileNotFoundError) as error:
+  except USER_ERRORS as error:
     _fail(error, hint=' (HH_JAX_TRACEBACK=1 shows where)')
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
@@ -114,6 +123,18 @@ def parse(
     raise UsageError('--workdir=DIR is required; --help explains')
   config = config_lib.from_config_dict(config_type, values.to_dict())
   return config, workdir
+
+
+def require_workdir(workdir: str) -> None:
+  """Raises UsageError where no folder of that name can be written to."""
+  if '://' in workdir:  # an object store
+    return
+  path = pathlib.Path(workdir).absolute()
+  found = next(place for place in (path, *path.parents) if place.exists())
+  if not found.is_dir():
+    raise UsageError(f'--workdir={workdir}: {found} is a file, not a folder')
+  if not os.access(found, os.W_OK | os.X_OK):
+    raise UsageError(f'--workdir={workdir}: {found} cannot be written to')
 
 
 def load_config(path: str) -> ml_collections.ConfigDict:

@@ -85,7 +85,7 @@ def pm_accuracy(run: run_lib.Run) -> Picture | None:
       'side': side,
       'accuracy': measured[side],
       'bayes': bayes[side][1] if side in bayes else None,
-      'longer_reply': naive[side][1] if side in naive else None,
+      'longer_reply': naive.get(side),
     }
     for side in sides
   ]

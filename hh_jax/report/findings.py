@@ -80,8 +80,9 @@ def _baseline(run: run_lib.Run) -> list[Finding]:
   naive = run_lib.bands(
     run_lib.as_mapping(run.mapping('baselines').get('longer_reply'))
   )
-  beaten = [s for s in naive if s in measured and measured[s][0] > naive[s][1]]
-  others = [s for s in naive if s in measured and s not in beaten]
+  sides = [s for s in ('helpful', 'harmless') if s in naive and s in measured]
+  beaten = [s for s in sides if measured[s][0] > naive[s][2]]
+  others = [s for s in sides if s not in beaten]
   found = []
   if beaten:
     text = f'It beats choosing the longer reply on {" and ".join(beaten)}.'
@@ -129,16 +130,16 @@ def _bins_off_the_line(curve: run_lib.Row) -> tuple[int, int]:
 
 
 def _reward(frontier: policy_figures.Frontier | None) -> list[Finding]:
-  if frontier is None or 'train_pm' not in frontier.series:
+  if frontier is None or 'train_pm' not in frontier.gains:
     return []
-  train = np.array(frontier.series['train_pm'])
+  gains = np.array(frontier.gains['train_pm'])
   roots = np.array(frontier.roots)
-  gain = train[-1] - train[0, 1]
+  gain = gains[-1]
   text = f'RLHF moved the train-PM score by {gain[1]:+.2f} '
   text += f'[{gain[0]:+.2f}, {gain[2]:+.2f}] by √KL {roots[-1]:.2f}'
   is_near = roots <= _LINEAR_UP_TO
   if is_near.sum() >= 3 and np.ptp(roots[is_near]) > 0:
-    fit = frontier_lib.fit_sqrt_kl(roots**2, train[:, 1], 0.0, _LINEAR_UP_TO)
+    fit = frontier_lib.fit_sqrt_kl(roots**2, gains[:, 1], 0.0, _LINEAR_UP_TO)
     low, mid, high = fit.interval
     text += f'; up to √KL {_LINEAR_UP_TO:.0f} it rises by {mid:.2f} '
     text += f'[{low:.2f}, {high:.2f}] per √nat (R² {fit.r2:.2f}; the paper '
@@ -147,17 +148,13 @@ def _reward(frontier: policy_figures.Frontier | None) -> list[Finding]:
 
 
 def _parting(frontier: policy_figures.Frontier | None) -> list[Finding]:
-  if frontier is None or not {'train_pm', 'held_out_pm'} <= set(
-    frontier.series
-  ):
+  if frontier is None or not {'train_pm', 'held_out_pm'} <= set(frontier.gains):
     return []
   if frontier.parting is None:
     text = 'Train and held-out PM are not shown to part in this run.'
     return [Finding(GOOD, text)]
-  train, held_out = (
-    frontier.series[key] for key in ('train_pm', 'held_out_pm')
-  )
-  gap = (train[-1][1] - train[0][1]) - (held_out[-1][1] - held_out[0][1])
+  gains = frontier.gains
+  gap = gains['train_pm'][-1][1] - gains['held_out_pm'][-1][1]
   text = 'Train and held-out PM part at √KL '
   text += f'{frontier.roots[frontier.parting]:.2f}: from there the intervals '
   text += f'of their gains stay apart, by {gap:.2f} at the end. What the '
@@ -168,19 +165,19 @@ def _parting(frontier: policy_figures.Frontier | None) -> list[Finding]:
 def _gold(frontier: policy_figures.Frontier | None) -> list[Finding]:
   found = []
   for key in ('gold_helpfulness', 'gold_harmlessness'):
-    if frontier is None or key not in frontier.series:
+    if frontier is None or key not in frontier.gains:
       continue
-    values = frontier.series[key]
+    gains, values = frontier.gains[key], frontier.series[key]
     name = run_lib.label(key).capitalize()
-    best = max(range(len(values)), key=lambda i: values[i][1])
-    start, last = values[0], values[-1]
-    moved = f'from {table.format_value(start)} to {table.format_value(last)}'
-    if last[2] < values[best][0]:
+    best = max(range(len(gains)), key=lambda i: gains[i][1])
+    moved = f'from {table.format_value(values[0])} to '
+    moved += table.format_value(values[-1])
+    if gains[-1][2] < gains[best][0]:
       text = f'{name} peaks at √KL {frontier.roots[best]:.2f} and then falls, '
       found.append(Finding(CAUTION, f'{text}{moved} over the whole run.'))
-    elif last[0] > start[2]:
+    elif gains[-1][0] > 0:
       found.append(Finding(GOOD, f'{name} rises {moved}.'))
-    elif last[2] < start[0]:
+    elif gains[-1][2] < 0:
       found.append(Finding(CAUTION, f'{name} falls {moved}.'))
     else:
       text = f'{name} is not shown to change ({moved}).'

@@ -30,7 +30,9 @@ class Frontier:
   """Scores of the snapshots of a policy, by divergence from its start."""
 
   roots: list[float]  # √KL, ascending in training
-  series: dict[str, list[run_lib.Band]]  # those known at every snapshot
+  # Those known at every snapshot: scores, and gains since the first one.
+  series: dict[str, list[run_lib.Band]]
+  gains: dict[str, list[run_lib.Band]]
   parting: int | None  # snapshot at which train and held-out PM part
 
 
@@ -43,21 +45,34 @@ def read_frontier(run: run_lib.Run) -> Frontier | None:
   ]
   if len(rows) < 2:
     return None
-  series = {}
-  for key in (*_PM_SERIES, *_GOLD_SERIES):
-    values = [run_lib.band(row.get(key)) for _, row in rows]
-    known = [value for value in values if value is not None]
-    if len(known) == len(values):
-      series[key] = known
+  series = _series([row for _, row in rows])
+  gains = _series([run_lib.as_mapping(row.get('gain')) for _, row in rows])
+  gains = {key: values for key, values in gains.items() if key in series}
   parting = None
-  if set(_PM_SERIES) <= set(series):
+  if set(_PM_SERIES) <= set(gains):
     parting = frontier_lib.parting_point(
-      np.array(series['train_pm']), np.array(series['held_out_pm'])
+      np.array(gains['train_pm']), np.array(gains['held_out_pm'])
     )
     # Scores without intervals cannot be told apart.
-    if not any(run_lib.has_width(value) for value in series['held_out_pm']):
+    if not any(run_lib.has_width(value) for value in gains['held_out_pm']):
       parting = None
-  return Frontier([math.sqrt(kl) for kl, _ in rows], series, parting)
+  return Frontier(
+    roots=[math.sqrt(kl) for kl, _ in rows],
+    series=series,
+    gains=gains,
+    parting=parting,
+  )
+
+
+def _series(rows: Sequence[run_lib.Row]) -> dict[str, list[run_lib.Band]]:
+  """The scores that every row has."""
+  found = {}
+  for key in (*_PM_SERIES, *_GOLD_SERIES):
+    values = [run_lib.band(row.get(key)) for row in rows]
+    known = [value for value in values if value is not None]
+    if len(known) == len(values):
+      found[key] = known
+  return found
 
 
 def pm_frontier(frontier: Frontier | None) -> Picture | None:
@@ -237,11 +252,7 @@ def _frontier(
   """Scores above their own start; a PM's zero means nothing."""
   if frontier is None:
     return None
-  gains = {
-    key: _above_start(frontier.series[key])
-    for key in names
-    if key in frontier.series
-  }
+  gains = {key: frontier.gains[key] for key in names if key in frontier.gains}
   if not gains:
     return None
 
@@ -269,8 +280,3 @@ def _frontier(
     '√KL(π ‖ π0), √nats',
     'score above π0',
   )
-
-
-def _above_start(values: Sequence[run_lib.Band]) -> list[run_lib.Band]:
-  start = values[0][1]
-  return [(low - start, mid - start, high - start) for low, mid, high in values]

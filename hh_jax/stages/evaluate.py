@@ -46,8 +46,9 @@ def run(config: EvaluateConfig, workdir: str | pathlib.Path) -> str:
     config.reference_from, 'reference_from', ('distill', 'pretrain')
   )
   rlhf = loading.load_as(config.rlhf_from, 'rlhf_from', ('rlhf',))
-  for pm in pms.values():
-    loading.require_same_tokenizer(reference, pm)
+  for other in (rlhf, *pms.values()):
+    loading.require_same_tokenizer(reference, other)
+    loading.require_same_split(config.data, other)
   claimed = session.begin(
     'evaluate', config, workdir, {'reference': reference, 'rlhf': rlhf, **pms}
   )

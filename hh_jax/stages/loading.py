@@ -15,7 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.config import ModelConfig, SamplingConfig, from_config_dict
+from hh_jax.config import (
+  DataConfig,
+  ModelConfig,
+  SamplingConfig,
+  from_config_dict,
+)
 from hh_jax.data.dialogue import Dialogue, Turn
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import scoring
@@ -28,6 +33,7 @@ from hh_jax.types import Params
 
 TOKENIZER_FILE = 'tokenizer.json'
 MODEL_FILE = 'model.json'
+TRAINED_ON_COMPARISONS = ('pm', 'rlhf')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +129,8 @@ def load_run(workdir: str | pathlib.Path) -> Run:
   The workdir of a pipeline opens its RLHF policy.
 
   Raises:
-    ValueError: The folder holds no run, an unfinished one, or a damaged one.
+    ValueError: The folder holds no run, an unfinished one, a damaged one, or
+      one whose parameters are not those it ended with.
   """
   workdir = pathlib.Path(workdir)
   if (workdir / 'results.json').exists() and (workdir / 'rlhf').exists():
@@ -143,7 +150,16 @@ def load_run(workdir: str | pathlib.Path) -> Run:
       f'with ({tokenizer.sha256[:12]} against '
       f'{described["tokenizer_sha256"][:12]})'
     )
-  params = checkpoint.load_params(workdir)
+  manifest = checkpoint.read_manifest(workdir)
+  found = {'steps': manifest.step, 'state_sha256': manifest.state_sha256}
+  if any(done[name] != value for name, value in found.items()):
+    raise ValueError(
+      f'{workdir} ended after step {done["steps"]} in state '
+      f'{done["state_sha256"][:12]}, but its newest checkpoint is of step '
+      f'{manifest.step}, state {manifest.state_sha256[:12]}; run its stage '
+      'again'
+    )
+  params = checkpoint.load_params(workdir, manifest.step)
   return Run(
     workdir=workdir,
     stage=described['stage'],
@@ -200,3 +216,39 @@ def require_same_tokenizer(first: Run, second: Run) -> None:
       f'tokenizers ({first.tokenizer.sha256[:12]} and '
       f'{second.tokenizer.sha256[:12]})'
     )
+
+
+def require_same_split(data: DataConfig, run: Run) -> None:
+  """Raises ValueError if `run` saw what a stage takes for held out.
+
+  Only stages that train on comparisons, or on their prompts, and only runs of
+  the same world and files are asked.
+
+  Args:
+    data: Of the stage.
+    run: One that it starts from.
+  """
+  if run.stage not in TRAINED_ON_COMPARISONS:
+    return
+  theirs = from_config_dict(DataConfig, run.config['data'])
+  if theirs.world != data.world or not _is_same_place(theirs, data):
+    return
+  own, other = _spell_split(data), _spell_split(theirs)
+  if own != other:
+    raise ValueError(
+      f'{run.workdir} was trained with {other}, here it is {own}: what is '
+      'held out here it may have seen; make them equal'
+    )
+
+
+def _spell_split(data: DataConfig) -> str:
+  """Says which comparisons are held out."""
+  return (
+    f'data.test_fraction={data.test_fraction}, '
+    f'data.split_offset={data.split_offset}'
+  )
+
+
+def _is_same_place(first: DataConfig, second: DataConfig) -> bool:
+  paths = (pathlib.Path(data.data_dir).resolve() for data in (first, second))
+  return len(set(paths)) == 1

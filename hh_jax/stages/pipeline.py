@@ -15,7 +15,7 @@ import dataclasses
 import logging
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hh_jax.config import DataConfig, PipelineConfig
@@ -28,6 +28,7 @@ from hh_jax.stages import (
   pretrain,
   rejection,
   rlhf,
+  session,
   worlds,
 )
 from hh_jax.training import workdir as workdir_lib
@@ -108,10 +109,18 @@ def place_data(config: PipelineConfig, data: DataConfig) -> DataConfig:
 
 
 def run(config: PipelineConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
-  """Runs what is missing; returns and writes `workdir/results.json`."""
+  """Runs what is missing; returns and writes `workdir/results.json`.
+
+  Raises:
+    ValueError: Something is wrong that can be known before anything is
+      trained; nothing is written then.
+  """
   workdir = pathlib.Path(workdir)
-  worlds.require_data(place_data(config, DataConfig()))
+  data = place_data(config, DataConfig())
+  worlds.require_data(data)
   stages = plan(config, workdir)
+  require_own(workdir, stages)
+  worlds.require_everything(data, config.seed)
   workdir.mkdir(parents=True, exist_ok=True)
   workdir_lib.write_json(workdir / 'config.json', dataclasses.asdict(config))
   started = time.time()
@@ -122,6 +131,17 @@ def run(config: PipelineConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
   results['wall_seconds'] = round(time.time() - started, 1)
   workdir_lib.write_json(workdir / 'results.json', results)
   return results
+
+
+def require_own(workdir: pathlib.Path, stages: Sequence[Planned]) -> None:
+  """Raises ValueError where a folder holds another run than planned."""
+  if (workdir / workdir_lib.RECORD).exists():
+    raise ValueError(
+      f'workdir {workdir} holds the run of a single stage; '
+      'give another --workdir'
+    )
+  for stage in stages:
+    session.check(stage.config, workdir / stage.name)
 
 
 KEPT = (
@@ -148,6 +168,7 @@ KEPT = (
   'rejection',
   'thresholds',
   'state_sha256',
+  'stage_commits',
 )
 
 

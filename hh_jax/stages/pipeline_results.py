@@ -63,10 +63,18 @@ def collect(
     'prompt_effect': done['distill']['prompt_effect'],
     'rejection': done['rejection'],
     'state_sha256': {name: done[name]['state_sha256'] for name in TRAINED},
+    'stage_commits': {
+      stage.name: started_at(workdir / stage.name) for stage in stages
+    },
     **evaluation,
   }
   results['thresholds'] = thresholds(results)
   return results
+
+
+def started_at(workdir: pathlib.Path) -> str:
+  """Returns the commit of the code that started a run."""
+  return workdir_lib.read_record(workdir)['versions']['hh_jax_commit']
 
 
 def describe_stage(

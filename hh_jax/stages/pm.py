@@ -36,6 +36,7 @@ def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
     return claimed.result['line']
   found = worlds.comparisons(config.data, config.seed)
   train, test = worlds.split(found.comparisons, config.data)
+  preference.require_parts(train, test, config.data.test_fraction)
   train = preference.mix(
     train, config.harmless_fraction, config.num_comparisons, config.seed
   )
@@ -60,7 +61,8 @@ def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
   )
   test = preference.subset(test, config.eval_comparisons, config.seed)
   accuracy = test_accuracy(start, state.params, test, config.data)
-  line = ', '.join(f'{side} {value:.3f}' for side, value in accuracy.items())
+  shown = [f'{side} {value:.3f}' for side, value in accuracy.items()]
+  line = ', '.join(shown) or 'not measured'
   return claimed.finish(
     f'pm: {batches.num_comparisons} comparisons, test accuracy {line}',
     {

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import EvaluateConfig
+from hh_jax.data.dialogue import conversation_ids
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games, scoring
 from hh_jax.generation import best_of_k
@@ -59,14 +60,20 @@ def compare(
     prompts,
     lambda number, reply: stand_in[number, reply],
   )
-  games = policy_games.play(replies, judge, config.games_per_prompt)
+  games = policy_games.play(
+    replies, conversations_of(prompts), judge, config.games_per_prompt
+  )
+  tables = elo_by_side(config, games, prompts)
   found['games'] = {
     'played': len(games.first),
     'equal_texts': games.num_equal,
     'too_weak': games.num_weak,
     'judge': 'crowd' if worlds.has_gold(config.data) else 'held-out PM',
+    'num_regularised': {
+      name: table.num_regularised for name, table in tables.items()
+    },
   }
-  found['elo'] = elo_by_side(config, games, prompts)
+  found['elo'] = {name: table.ratings for name, table in tables.items()}
   found['predicted_elo'] = predict_elo(found['pm_score']['mixture'])
   found['win_rates'] = policy_games.win_rates(games)
   return found
@@ -142,11 +149,19 @@ def intervals_by_side(
 ) -> dict[str, list[float]]:
   """Returns the mean of each side, [low, mid, high]."""
   sides = np.array([prompt.side for prompt in prompts])
+  conversations = conversations_of(prompts)
   return {
-    side: bootstrap.mean_interval(values[sides == side]).tolist()
+    side: bootstrap.mean_interval(
+      values[sides == side], conversations[sides == side]
+    ).tolist()
     for side in worlds.SIDES
     if (sides == side).any()
   }
+
+
+def conversations_of(prompts: Sequence[Prompt]) -> np.ndarray:
+  """Returns the number of each prompt's first human turn, [N]."""
+  return conversation_ids([prompt.dialogue for prompt in prompts])
 
 
 def gold_of_policies(
@@ -185,7 +200,7 @@ def elo_by_side(
   config: EvaluateConfig,
   games: policy_games.Games,
   prompts: Sequence[Prompt],
-) -> dict[str, dict[str, list[float]]]:
+) -> dict[str, policy_games.EloTable]:
   """Returns Elo scores over all prompts and over those of each side."""
   sides = np.array([prompt.side for prompt in prompts])
   parts = {'overall': games}

@@ -6,6 +6,8 @@
 3. Scores by the training and the held-out preference model and, where the
    truth is known, by the gold judge.
 4. A point is one JSON file, a function of (state, step): resuming repeats it.
+5. The gain since the start is measured prompt by prompt, so that its interval
+   has the uncertainty of both ends and not the spread between prompts.
 
 Reference: Bai et al. 2022, section 4.3, figures 4 and 13.
 """
@@ -24,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hh_jax.config import RLHFConfig
+from hh_jax.data.dialogue import conversation_ids
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
 from hh_jax.losses import ppo
@@ -38,6 +41,7 @@ from hh_jax.training import workdir as workdir_lib
 from hh_jax.types import Params
 
 BATCH_SIZE = 64
+SIDES = {'helpful': 'helpfulness', 'harmless': 'harmlessness'}
 NUM_SHOWN = 20  # replies to the same prompts kept as text at every point
 
 
@@ -78,13 +82,22 @@ class PolicyPoints:
       self.measure(initial, 0)
 
   def collect(self, last_step: int) -> list[dict[str, Any]]:
-    """Returns all points up to a step, in order."""
+    """Returns all points up to a step, in order, with their `gain`."""
     steps = sorted(int(path.stem) for path in self.folder.glob('*.json'))
-    return [
+    points = [
       json.loads(self._file(step).read_text())
       for step in steps
       if step <= last_step
     ]
+    values = [
+      {name: np.array(row) for name, row in point.pop('by_prompt').items()}
+      for point in points
+    ]
+    for point, after in zip(points, values, strict=True):
+      point['gain'] = self.intervals(
+        {name: after[name] - before for name, before in values[0].items()}
+      )
+    return points
 
   def _file(self, step: int) -> pathlib.Path:
     return self.folder / f'{step:08d}.json'
@@ -157,35 +170,43 @@ class PolicyPoints:
       'eot_rate': float(replies.has_eot.mean()),
       'entropy': float(passes['entropy'][mask].mean()),
     }
-    for name in self.judges:
-      point[name] = bootstrap.mean_interval(passes[name]).tolist()
-    point |= self._by_side(passes, texts)
+    values = {name: np.asarray(passes[name]) for name in self.judges}
+    if worlds.has_gold(self.config.data):
+      values['gold'] = np.array(
+        [
+          worlds.gold(prompt.dialogue, text, prompt.side)
+          for prompt, text in zip(self.prompts, texts, strict=True)
+        ]
+      )
+    point |= self.intervals(values)
+    point['by_prompt'] = {name: row.tolist() for name, row in values.items()}
     point['shown'] = texts[:NUM_SHOWN]
     return point
 
-  def _by_side(
-    self, passes: Mapping[str, np.ndarray], texts: list[str]
-  ) -> dict[str, Any]:
+  def intervals(
+    self, values: Mapping[str, np.ndarray]
+  ) -> dict[str, list[float]]:
+    """Returns the mean of every score and of its sides, [low, mid, high].
+
+    Args:
+      values: Score of each prompt, [N], by each judge, or its gain; `gold`
+        is the utility on the prompt's own side.
+    """
     sides = np.array([prompt.side for prompt in self.prompts])
-    found: dict[str, Any] = {}
-    for side, label in (
-      ('helpful', 'helpfulness'),
-      ('harmless', 'harmlessness'),
-    ):
-      members = np.flatnonzero(sides == side)
-      if not len(members):
-        continue
-      found[f'train_pm_{side}'] = bootstrap.mean_interval(
-        passes['train_pm'][members]
+    conversations = conversation_ids(
+      [prompt.dialogue for prompt in self.prompts]
+    )
+    parts = {name: (name, sides != '') for name in self.judges}
+    for side, label in SIDES.items():
+      parts[f'train_pm_{side}'] = 'train_pm', sides == side
+      parts[f'gold_{label}'] = 'gold', sides == side
+    return {
+      name: bootstrap.mean_interval(
+        values[source][members], conversations[members]
       ).tolist()
-      if worlds.has_gold(self.config.data):
-        gold = [
-          worlds.gold(self.prompts[i].dialogue, texts[i], side) for i in members
-        ]
-        found[f'gold_{label}'] = bootstrap.mean_interval(
-          np.array(gold)
-        ).tolist()
-    return found
+      for name, (source, members) in parts.items()
+      if source in values and members.any()
+    }
 
 
 def prepare(

@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from hh_jax.config import DataConfig
+from hh_jax.data import dialogue as dialogue_lib
 from hh_jax.data import order, packing, trees
 from hh_jax.data.comparisons import Comparison
 from hh_jax.data.tokenizer import Tokenizer
@@ -115,8 +116,9 @@ def pair_batches(
   if data.trees == 'conversation':
     # A tree's example id is the place of its comparison.
     kept = [comparisons[item.example_id] for item in items]
-    firsts = [comparison.prompt.first_human for comparison in kept]
-    groups = np.unique(firsts, return_inverse=True)[1].tolist()
+    groups = dialogue_lib.conversation_ids(
+      [comparison.prompt for comparison in kept]
+    ).tolist()
     batches = [
       conversation_batch(
         [
@@ -194,11 +196,34 @@ def subset(
 def set_weights(
   comparisons: Sequence[Comparison], harmless_weight: float
 ) -> list[Comparison]:
-  """Weights the harmless side's loss by λ (section 5.1.2)."""
+  """Multiplies each weight by its side's, λ if harmless (section 5.1.2)."""
   weights = {'helpful': 1.0, 'harmless': harmless_weight}
   return [
-    dataclasses.replace(item, weight=weights[item.side]) for item in comparisons
+    dataclasses.replace(item, weight=item.weight * weights[item.side])
+    for item in comparisons
   ]
+
+
+def require_parts(
+  train: Sequence[Comparison], test: Sequence[Comparison], test_fraction: float
+) -> None:
+  """Raises ValueError where a part that is asked for is empty.
+
+  Args:
+    train: Comparisons to train on.
+    test: Comparisons to test on; may be empty if `test_fraction` is 0.
+    test_fraction: Share of first human turns in the test part.
+  """
+  if not train:
+    raise ValueError(
+      f'the training part is empty: {len(test)} comparisons are in the test '
+      f'part (test_fraction={test_fraction:g}); check the span and the data'
+    )
+  if test_fraction and not test:
+    raise ValueError(
+      f'the test part is empty; test_fraction={test_fraction:g} takes none of '
+      f'{len(train)} comparisons: raise it, or set 0 to train without a test'
+    )
 
 
 def mix(

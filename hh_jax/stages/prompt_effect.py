@@ -2,23 +2,27 @@
 
 Each held-out prompt is answered three times with the same uniforms: by the
 teacher without the prompt, by the teacher with it, and by the student without
-it. A judge that knows the truth grades the replies.
+it. A judge that knows the truth grades the replies. Nothing is longer than the
+rows the network was pretrained on: a dialogue that would be loses its left end.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from hh_jax.config import DistillConfig, SamplingConfig
+from hh_jax.data.dialogue import conversation_ids
+from hh_jax.data.prompts import Prompt
 from hh_jax.generation import decode
-from hh_jax.stages import loading, worlds
+from hh_jax.stages import loading, prompting, worlds
 from hh_jax.stats import bootstrap
 from hh_jax.training import keys
 from hh_jax.types import Params
 
-REPLY_TOKENS = 48
+SAMPLING = SamplingConfig(max_new_tokens=48)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Graded:
   """Gold utilities of one way of answering, prompt by prompt."""
 
   sides: np.ndarray  # [N] str
+  conversations: np.ndarray  # [N] int, of each first human turn
   gold: np.ndarray  # [N] float64
 
 
@@ -51,12 +56,11 @@ def grade(
   prompts = worlds.prompts(
     config.data, config.seed, config.effect_prompts, 0.5, is_held_out=True
   )
-  ids = [run.tokenizer.encode_prompt(prompt.dialogue) for prompt in prompts]
-  if context is not None:
-    ids = [np.concatenate([context, prompt]) for prompt in ids]
+  ids = prompt_ids(config, run, prompts, context)
   replies = _reply_texts(config.seed, run, params, ids)
   return Graded(
     sides=np.array([prompt.side for prompt in prompts]),
+    conversations=conversation_ids([prompt.dialogue for prompt in prompts]),
     gold=np.array(
       [
         worlds.gold(prompt.dialogue, reply, prompt.side)
@@ -66,13 +70,37 @@ def grade(
   )
 
 
+def prompt_ids(
+  config: DistillConfig,
+  run: loading.Run,
+  prompts: Sequence[Prompt],
+  context: np.ndarray | None,
+) -> list[np.ndarray]:
+  """Returns context and dialogue of each prompt, cut to the pretraining row.
+
+  Raises:
+    ValueError: The context leaves no room for a dialogue and a reply.
+  """
+  before = np.zeros(0, np.int32) if context is None else context
+  row_length = run.config['data']['row_length']
+  ids = prompting.encode(
+    run.tokenizer,
+    [prompt.dialogue for prompt in prompts],
+    dataclasses.replace(config.data, row_length=row_length),
+    SAMPLING,
+    num_before=len(before),
+  )
+  return [np.concatenate([before, dialogue]) for dialogue in ids]
+
+
 def gain(after: Graded | None, before: Graded | None) -> dict[str, list[float]]:
   """Returns the mean gain by side, [low, mid, high]; empty without a judge."""
   if after is None or before is None:
     return {}
   return {
     side: bootstrap.mean_interval(
-      (after.gold - before.gold)[after.sides == side]
+      (after.gold - before.gold)[after.sides == side],
+      after.conversations[after.sides == side],
     ).tolist()
     for side in worlds.SIDES
   }
@@ -81,15 +109,14 @@ def gain(after: Graded | None, before: Graded | None) -> dict[str, list[float]]:
 def _reply_texts(
   seed: int, run: loading.Run, params: Params, prompts: list[np.ndarray]
 ) -> list[str]:
-  sampling = SamplingConfig(max_new_tokens=REPLY_TOKENS)
   generated = decode.generate(
     run.model,
     params,
     prompts,
     np.arange(len(prompts)),
     keys.fold(seed, 'distill', 'effect'),
-    sampling,
-    loading.stop_sequences(run.tokenizer, sampling),
+    SAMPLING,
+    loading.stop_sequences(run.tokenizer, SAMPLING),
   )
   return [
     loading.reply_text(run.tokenizer, ids)

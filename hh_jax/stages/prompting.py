@@ -23,17 +23,26 @@ def encode(
   dialogues: Sequence[Dialogue],
   data: DataConfig,
   sampling: SamplingConfig,
+  num_before: int = 0,
 ) -> list[np.ndarray]:
   """Returns prompt ids; those too long lose their left end, and are counted.
+
+  Args:
+    tokenizer: Of the network that reads them.
+    dialogues: What is asked.
+    data: Says how long a row is.
+    sampling: Says how long a reply is.
+    num_before: Tokens of a context that comes before every prompt.
 
   Raises:
     ValueError: A row leaves no room for a prompt.
   """
-  room = data.row_length - sampling.max_new_tokens - 1
+  room = data.row_length - num_before - sampling.max_new_tokens - 1
   if room < 1:
     raise ValueError(
-      f'row_length={data.row_length} leaves no room for a prompt before '
-      f'max_new_tokens={sampling.max_new_tokens}'
+      f'row_length={data.row_length} leaves no room for a prompt between '
+      f'{num_before} tokens before it and max_new_tokens='
+      f'{sampling.max_new_tokens}'
     )
   ids = [tokenizer.encode_prompt(dialogue) for dialogue in dialogues]
   num_cut = sum(len(prompt) > room for prompt in ids)

@@ -87,6 +87,8 @@ def run(config: RejectionConfig, workdir: str | pathlib.Path) -> str:
   )
   pm = loading.load_as(config.pm_from, 'pm_from', ('pm', 'pmp'))
   loading.require_same_tokenizer(policy, pm)
+  for source in (policy, pm):
+    loading.require_same_split(config.data, source)
   claimed = session.begin(
     'rejection', config, workdir, {'policy_from': policy, 'pm_from': pm}
   )

@@ -60,6 +60,8 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
     )
   for judge in judges.values():
     loading.require_same_tokenizer(policy, judge)
+  for source in (policy, *judges.values()):
+    loading.require_same_split(config.data, source)
   claimed = session.begin(
     'rlhf',
     config,

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.experimental.compilation_cache import compilation_cache
 
 from hh_jax import sharding
-from hh_jax.config import LoopConfig
+from hh_jax.config import LoopConfig, PretrainConfig
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import loading, worlds
@@ -42,8 +42,8 @@ class Session:
   workdir: pathlib.Path
   loop: LoopConfig
   fingerprint: dict[str, Any]
-  result: dict[str, Any] | None  # of an earlier run that finished
-  started: float  # seconds since the epoch
+  result: dict[str, Any] | None  # of an earlier process that finished
+  started: float  # unix time, earlier by what earlier processes worked
 
   def train(
     self,
@@ -111,32 +111,52 @@ def begin(
   Raises:
     ValueError: The workdir holds another run.
   """
+  fingerprint = {'stage': stage, **_fingerprint(config)}
+  for name, source in sources.items():
+    fingerprint[name] = source.state_sha256
   fields = dataclasses.asdict(config)
-  fingerprint = {
+  wanted = [fields[name] for name in LENGTHS if name in fields]
+  folder = workdir_lib.prepare(
+    workdir, fields, fingerprint, wanted[0] if wanted else None
+  )
+  _enable_compilation_cache(config.loop)
+  return Session(
+    stage=stage,
+    workdir=folder,
+    loop=config.loop,
+    fingerprint=fingerprint,
+    result=workdir_lib.read_done(folder),
+    started=time.time() - workdir_lib.seconds_before(folder),
+  )
+
+
+def check(config: Any, workdir: str | pathlib.Path) -> None:
+  """Refuses the folder of another run, as `begin` does, before it is opened.
+
+  The runs that a stage starts from may not be there yet: they are not
+  compared.
+
+  Raises:
+    ValueError: The workdir holds another run.
+  """
+  workdir_lib.check(workdir, _fingerprint(config), is_whole=False)
+
+
+def _fingerprint(config: Any) -> dict[str, Any]:
+  """Returns the part of a run's fingerprint that its config gives."""
+  fields = dataclasses.asdict(config)
+  kept = {
     key: value
     for key, value in fields.items()
     if key not in NOT_IN_FINGERPRINT and not key.endswith('_from')
   }
-  fingerprint['stage'] = stage
-  fingerprint['data'] = {**fields['data'], 'data_dir': ''}
-  fingerprint['world'] = worlds.identity(config.data)
-  for name, source in sources.items():
-    fingerprint[name] = source.state_sha256
-  workdir = pathlib.Path(workdir)
-  workdir_lib.prepare(workdir, fields, fingerprint)
-  _enable_compilation_cache(config.loop)
-  done = workdir_lib.read_done(workdir)
-  wanted = [fields[name] for name in LENGTHS if name in fields]
-  if done and wanted and done['steps'] < wanted[0]:
-    done = None
-  return Session(
-    stage=stage,
-    workdir=workdir,
-    loop=config.loop,
-    fingerprint=fingerprint,
-    result=done,
-    started=time.time(),
-  )
+  if isinstance(config, PretrainConfig) and config.tokenizer:
+    kept['tokenizer'] = Tokenizer.load(config.tokenizer).sha256
+  return {
+    **kept,
+    'data': {**fields['data'], 'data_dir': ''},
+    'world': worlds.identity(config),
+  }
 
 
 def place(state: RunState, mesh: jax.sharding.Mesh) -> RunState:

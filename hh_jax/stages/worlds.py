@@ -8,6 +8,7 @@ same types for both.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import math
@@ -17,9 +18,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hh_jax import config as config_lib
-from hh_jax.config import DataConfig
+from hh_jax.config import (
+  DataConfig,
+  DistillConfig,
+  PMPConfig,
+  PretrainConfig,
+)
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.data import corpora, order, ranked
+from hh_jax.data import corpora, jsonl, order, ranked
 from hh_jax.data import hhh_prompt as real_prompt
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.comparisons import Comparison, ComparisonSet
@@ -32,6 +38,14 @@ from hh_jax.lab import posts as lab_posts
 from hh_jax.lab import world as lab
 
 SIDES = ('helpful', 'harmless')
+# What lists the files that a stage reads, where that is not comparisons.
+READERS: dict[
+  type, tuple[Callable[[pathlib.Path], list[pathlib.Path]], ...]
+] = {
+  PretrainConfig: (corpora.corpus_files,),
+  DistillConfig: (corpora.corpus_files, ranked.ranked_files),
+  PMPConfig: (ranked.ranked_files,),
+}
 
 log = logging.getLogger(__name__)
 
@@ -41,23 +55,56 @@ def require_data(data: DataConfig) -> None:
   config_lib.require_data(data.world, data.data_dir, 'data.data_dir')
 
 
-def identity(data: DataConfig) -> str:
-  """Returns what must be equal for two runs to have seen the same data.
+def require_everything(data: DataConfig, seed: int) -> None:
+  """Raises ValueError unless a whole pipeline finds what it reads.
 
-  The lab's version, or a hash over names and sizes of the files: not over
-  their place, so that a folder may be moved.
+  That is text, ranked answers and comparisons of both sides.
   """
+  if data.world == 'lab':
+    return
+  corpora.corpus_files(data.data_dir)
+  ranked.read_ranked_posts(data.data_dir)
+  found = {item.side for item in comparisons(data, seed).comparisons}
+  for side in SIDES:
+    if side not in found:
+      raise ValueError(
+        f'{data.data_dir} has no {side} comparison, and a preference model is '
+        'to be trained on either side; a file is of the side its name says'
+      )
+
+
+def identity(config: Any) -> str:
+  """Returns what must be equal for two runs of a stage to see the same data.
+
+  The lab's version, or a hash over names and contents of the files that the
+  stage reads: not over their place, so that a folder may be moved.
+
+  Args:
+    config: Of the stage.
+
+  Raises:
+    ValueError: The files are missing.
+  """
+  data: DataConfig = config.data
   if data.world == 'lab':
     return f'lab version {constants.LAB_VERSION}'
   root = pathlib.Path(data.data_dir)
-  files = [root] if root.is_file() else sorted(root.rglob('*.jsonl*'))
-  listing = [
-    f'{path.relative_to(root.parent if root.is_file() else root)}:'
-    f'{path.stat().st_size}'
-    for path in files
-  ]
+  base = root.parent if root.is_file() else root
+  readers = READERS.get(type(config), (comparisons_lib.comparison_files,))
+  files = [path for list_files in readers for path in list_files(root)]
+  listing = []
+  for path in files:
+    found = path.stat()
+    digest = _content(path, found.st_size, found.st_mtime_ns)
+    listing.append(f'{path.relative_to(base)}:{digest}')
   digest = hashlib.sha256('\n'.join(listing).encode()).hexdigest()
   return f'{len(files)} files, {digest[:16]}'
+
+
+@functools.cache
+def _content(path: pathlib.Path, size: int, mtime_ns: int) -> str:
+  """Hashes a file, once for each size and time of modification."""
+  return jsonl.sha256_of(path)
 
 
 def lab_version(data: DataConfig) -> int | None:

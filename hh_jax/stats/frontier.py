@@ -131,12 +131,12 @@ def parting_point(
 ) -> int | None:
   """Where the gain under the train-PM leaves that under the held-out PM.
 
-  Gains are taken from the first point, which removes each PM's arbitrary
-  offset. The two part where the intervals are disjoint, the train-PM's above,
-  there and at every later point.
+  A gain is the score less that of the first point, which removes each PM's
+  arbitrary offset. The two part where the intervals are disjoint, the
+  train-PM's above, there and at every later point.
 
   Args:
-    train: Score `[low, mid, high]` of the policy over training, train-PM.
+    train: Gain `[low, mid, high]` of the policy over training, train-PM.
     held_out: The same under a PM that was not trained against.
 
   Returns:
@@ -147,9 +147,7 @@ def parting_point(
     raise ValueError(
       f'{train.shape} and {held_out.shape} are not two equal lists of intervals'
     )
-  low = train[:, 0] - train[0, 1]
-  high = held_out[:, 2] - held_out[0, 1]
-  together = np.flatnonzero(low <= high)
+  together = np.flatnonzero(train[:, 0] <= held_out[:, 2])
   first = int(together[-1]) + 1 if together.size else 0
   return first if first < len(train) else None
 

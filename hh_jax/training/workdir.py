@@ -1,6 +1,8 @@
 """The folder of a run: what it was started with, and whether it is done.
 
-config.json       config, fingerprint, versions
+config.json       what it was last run with
+run.json          fingerprint, versions of the code that started it, the
+                  commits at which it was continued, seconds worked before
 checkpoints/      see checkpoint.py
 metrics.jsonl     see metrics.py
 tensorboard/
@@ -19,6 +21,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -69,39 +72,75 @@ def prepare(
   workdir: Workdir,
   config_dict: Mapping[str, Any],
   fingerprint: Mapping[str, Any],
+  total_steps: int | None = None,
 ) -> pathlib.Path:
   """Makes the folder of a run, or checks that it is this run's.
 
   A run that stopped before its first step left nothing to protect: another
-  one takes the folder over.
+  one takes the folder over. A finished run is left as it is, unless it is to
+  be made longer: then it is no longer done.
 
   Args:
     workdir: Where the run lives.
     config_dict: All of its config, as JSON.
     fingerprint: What must be equal for the run to be continued.
+    total_steps: Where the run is to end, if that is its config's to say.
 
   Returns:
-    The folder, with this config and the versions of the code at work.
+    The folder, with this config and the versions of the code that started
+    the run; the commits at which it was continued are in `continued_at`.
 
   Raises:
     ValueError: The folder holds another run.
   """
   folder = pathlib.Path(workdir)
   folder.mkdir(parents=True, exist_ok=True)
-  if (folder / CONFIG).exists() or (folder / RECORD).exists():
-    found = fingerprint_lib.differences(_saved_fingerprint(folder), fingerprint)
-    if found and _has_work(folder):
-      raise ValueError(
-        f'workdir {folder} holds another run: {"; ".join(found[:4])}; '
-        'give another --workdir'
-      )
-  record = {
-    'fingerprint': fingerprint_lib.plain(fingerprint),
-    'versions': versions(),
-  }
+  check(folder, fingerprint, is_whole=True)
+  done = read_done(folder)
+  if done and (total_steps is None or done['steps'] >= total_steps):
+    return folder
+  now = versions()
+  if _has_work(folder):
+    record = read_record(folder)
+    commits = [*record.get('continued_at', []), now['hh_jax_commit']]
+    record['continued_at'] = commits
+    record['seconds_before'] = _seconds_worked(folder, record, done)
+  else:
+    plain = fingerprint_lib.plain(fingerprint)
+    record = {'fingerprint': plain, 'versions': now, 'seconds_before': 0.0}
+  record['process_started'] = time.time()
+  (folder / DONE).unlink(missing_ok=True)
   write_json(folder / RECORD, record)
   write_json(folder / CONFIG, config_dict)
   return folder
+
+
+def check(
+  workdir: Workdir, fingerprint: Mapping[str, Any], *, is_whole: bool
+) -> None:
+  """Refuses a folder in which another run has worked; writes nothing.
+
+  Args:
+    workdir: The folder, which need not exist.
+    fingerprint: Of the run that wants it.
+    is_whole: Whether that is all of its fingerprint; what a part does not
+      name is not compared.
+
+  Raises:
+    ValueError: The folder holds another run.
+  """
+  folder = pathlib.Path(workdir)
+  if not any((folder / name).exists() for name in (CONFIG, RECORD)):
+    return
+  saved = read_record(folder)['fingerprint']
+  if not is_whole:
+    saved = {key: saved[key] for key in fingerprint.keys() & saved.keys()}
+  found = fingerprint_lib.differences(saved, fingerprint)
+  if found and _has_work(folder):
+    raise ValueError(
+      f'workdir {folder} holds another run: {"; ".join(found[:4])}; '
+      'give another --workdir'
+    )
 
 
 def _has_work(folder: pathlib.Path) -> bool:
@@ -111,13 +150,40 @@ def _has_work(folder: pathlib.Path) -> bool:
   )
 
 
-def _saved_fingerprint(folder: pathlib.Path) -> dict[str, Any]:
+def _seconds_worked(
+  folder: pathlib.Path, record: Mapping[str, Any], done: dict[str, Any] | None
+) -> float:
+  """Returns how long a run's processes worked, to their last sign of life."""
+  if done:
+    return done.get('seconds', 0.0)
+  signs = (folder / name for name in ('checkpoints', 'metrics.jsonl'))
+  last = max(path.stat().st_mtime for path in signs if path.exists())
+  this_one = max(last - record.get('process_started', last), 0.0)
+  return record.get('seconds_before', 0.0) + this_one
+
+
+def seconds_before(workdir: Workdir) -> float:
+  """Returns how long earlier processes worked on a run."""
+  return read_record(workdir).get('seconds_before', 0.0)
+
+
+def read_record(workdir: Workdir) -> dict[str, Any]:
+  """Returns how a run was started: `fingerprint` and `versions`.
+
+  Raises:
+    ValueError: The record is missing or damaged.
+  """
+  path = pathlib.Path(workdir) / RECORD
   try:
-    return dict(json.loads((folder / RECORD).read_text())['fingerprint'])
+    record = json.loads(path.read_text())
+    return {
+      **record,
+      'fingerprint': dict(record['fingerprint']),
+      'versions': dict(record['versions']),
+    }
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise ValueError(
-      f'{folder / RECORD} is missing or damaged ({error}); '
-      'give another --workdir'
+      f'{path} is missing or damaged ({error}); give another --workdir'
     ) from error
 
 
@@ -162,17 +228,31 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def _code_version() -> dict[str, str]:
-  """Hashes the package's sources; adds the commit if they are in a checkout."""
+  """Hashes the package's sources; adds the commit if they are in a checkout.
+
+  The commit ends in '+dirty' if the sources differ from it.
+  """
   package = pathlib.Path(__file__).parent.parent
   digest = hashlib.sha256()
   for path in sorted(package.rglob('*.py')):
     digest.update(f'{path.relative_to(package)}\n'.encode())
     digest.update(path.read_bytes())
-  command = ['git', '-C', str(package), 'rev-parse', 'HEAD']
   try:
-    commit = subprocess.run(
-      command, capture_output=True, text=True, timeout=10, check=True
-    ).stdout.strip()
+    commit = _git(package, 'rev-parse', 'HEAD')
+    is_dirty = _git(package, 'status', '--porcelain', '--', '*.py')
   except (OSError, subprocess.SubprocessError):
-    commit = ''
-  return {'hh_jax_sha256': digest.hexdigest(), 'hh_jax_commit': commit}
+    commit = is_dirty = ''
+  return {
+    'hh_jax_sha256': digest.hexdigest(),
+    'hh_jax_commit': commit + ('+dirty' if is_dirty else ''),
+  }
+
+
+def _git(folder: pathlib.Path, *arguments: str) -> str:
+  return subprocess.run(
+    ['git', '-C', str(folder), *arguments],
+    capture_output=True,
+    text=True,
+    timeout=10,
+    check=True,
+  ).stdout.strip()

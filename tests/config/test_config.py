@@ -57,11 +57,106 @@ def test_unknown_key_names_the_nearest():
     (config_lib.PMConfig, {'loop': {'mesh_data': 3}}, 'not divisible by mesh'),
     (config_lib.PMConfig, {'harmless_fraction': 1.5}, 'harmless_fraction=1.5'),
     (config_lib.PipelineConfig, {'world': 'moon'}, "world='moon'"),
+    (config_lib.PMConfig, {'seed': -1}, 'seed=-1 is < 0'),
+    (config_lib.PipelineConfig, {'seed': -1}, 'seed=-1 is < 0'),
+    (
+      config_lib.RLHFConfig,
+      {'sampling': {'max_new_tokens': 255}},
+      'max_new_tokens=255 leaves no room .* data.row_length=256',
+    ),
   ],
 )
 def test_bad_values_are_named(cls, values, message):
   with pytest.raises(ValueError, match=message):
     config_lib.from_config_dict(cls, values)
+
+
+@pytest.mark.parametrize(
+  ('cls', 'values', 'message'),
+  [
+    (
+      config_lib.PipelineConfig,
+      {'rlhf': {'seed': 3}},
+      r'--config\.rlhf\.seed=3 is not used; set --config\.seed$',
+    ),
+    (
+      config_lib.PipelineConfig,
+      {'pretrain': {'data': {'data_dir': 'there'}}},
+      r'pretrain\.data\.data_dir=.there. is not used; set --config\.data_dir$',
+    ),
+    (
+      config_lib.PipelineConfig,
+      {'pretrain': {'data': {'world': 'hh'}}},
+      r"pretrain\.data\.world='hh' is not world='lab'.*FILE\.py:world=NAME",
+    ),
+    (
+      config_lib.PipelineConfig,
+      {'pm': {'init_from': 'runs/pmp'}},
+      r'--config\.pm\.init_from=runs/pmp is not used.*run the stage alone',
+    ),
+    (
+      config_lib.PipelineConfig,
+      {'rlhf': {'policy_from': 'runs/pi0'}},
+      r'--config\.rlhf\.policy_from=runs/pi0 is not used',
+    ),
+    (
+      config_lib.PipelineConfig,
+      {'pm_one_side': {'harmless_fraction': 0.3}},
+      r'pm_one_side\.harmless_fraction=0\.3 is not used',
+    ),
+    (
+      config_lib.PipelineConfig,
+      {'rlhf': {'data': {'test_fraction': 0.3}}},
+      r'rlhf\.data\.test_fraction=0\.3 and pm\.data\.test_fraction=0\.05',
+    ),
+    (
+      config_lib.FoldsConfig,
+      {'pm': {'seed': 3}},
+      r'--config\.pm\.seed=3 is not used; set --config\.seed$',
+    ),
+    (
+      config_lib.FoldsConfig,
+      {'pm': {'data': {'batch_size': 8}}},
+      r'--config\.pm\.data=.* is not used; set --config\.data$',
+    ),
+    (
+      config_lib.FoldsConfig,
+      {'pm': {'loop': {'log_every': 3}}},
+      r'--config\.pm\.loop=.* is not used; set --config\.loop$',
+    ),
+    (
+      config_lib.FoldsConfig,
+      {'pm': {'init_from': 'x'}},
+      r"--config\.pm\.init_from='x' is not used; set --config\.init_from$",
+    ),
+    (
+      config_lib.FoldsConfig,
+      {'pm': {'harmless_fraction': 0.5}},
+      r'pm\.harmless_fraction=0\.5 is not used',
+    ),
+  ],
+)
+def test_what_would_be_replaced_is_refused(cls, values, message):
+  with pytest.raises(ValueError, match=message):
+    config_lib.from_config_dict(cls, values)
+
+
+def test_repeating_what_replaces_a_field_is_no_error():
+  everywhere = {'seed': 3, 'data': {'data_dir': 'there'}}
+  config = config_lib.from_config_dict(
+    config_lib.PipelineConfig,
+    {
+      'seed': 3,
+      'data_dir': 'there',
+      'rlhf': everywhere,
+      'distill': {'teacher_from': 'runs/larger'},
+    },
+  )
+  assert config.rlhf.seed == 3
+  folds = config_lib.from_config_dict(
+    config_lib.FoldsConfig, {**everywhere, 'pm': everywhere}
+  )
+  assert folds.pm.data == folds.data
 
 
 def test_a_value_of_another_type_is_refused():

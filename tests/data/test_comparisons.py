@@ -23,6 +23,7 @@ FAULTY = {
   },
   'empty_response': {'chosen': f'{H}a{A}', 'rejected': f'{H}a{A}b'},
   'identical_pair': {'chosen': f'{H}a{A}b', 'rejected': f'{H}a{A}b'},
+  'bad_weight': {**GOOD, 'weight': -1},
 }
 
 
@@ -141,6 +142,15 @@ def test_rows_may_name_their_side(read_rows):
   assert (pair.side, pair.tranche, pair.weight) == ('harmless', 'mine', 2.0)
   with pytest.raises(ValueError, match="row 1: side='rude'"):
     read_rows({**GOOD, 'side': 'rude'})
+
+
+@pytest.mark.parametrize(
+  'weight', [-0.5, float('nan'), float('inf'), 1e39, 10**400, None, '2', True]
+)
+def test_a_weight_is_a_finite_number_from_zero_on(read_rows, weight):
+  found = read_rows({**GOOD, 'weight': 0}, {**GOOD, 'weight': weight})
+  assert [pair.weight for pair in found.comparisons] == [0.0]
+  assert found.rejected['bad_weight'] == 1
 
 
 @pytest.mark.parametrize(

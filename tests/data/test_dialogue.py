@@ -18,6 +18,18 @@ _DIALOGUE = st.builds(
 )
 
 
+def test_conversations_are_those_of_the_first_human_turn():
+  dialogues = [
+    samples.dialogue('b'),
+    samples.dialogue('a'),
+    samples.dialogue('b', 'Yes.', 'Why?'),
+    dialogue_lib.Dialogue(()),
+  ]
+  ids = dialogue_lib.conversation_ids(dialogues)
+  assert ids[0] == ids[2]
+  assert sorted(set(ids)) == [0, 1, 2]
+
+
 @hypothesis.given(_DIALOGUE)
 def test_parse_inverts_format(dialogue):
   text = dialogue_lib.format_transcript(dialogue)

@@ -18,6 +18,7 @@ from hh_jax.report import run as run_lib
 from hh_jax.report import sections as sections_lib
 from hh_jax.stages import pipeline
 from hh_jax.training import metrics
+from hh_jax.training import workdir as workdir_lib
 from tests.data import samples
 from tests.end_to_end import toy
 
@@ -25,11 +26,16 @@ pytestmark = pytest.mark.slow
 
 SIDES = {'helpful', 'harmless'}
 POLICIES = {'pi0', 'best_of_4', 'rlhf'}
+WRITTEN_AGAIN = {'config.json', 'results.json', 'report.html', 'figures'}
 
 
 @pytest.fixture
 def results(lab):
-  return json.loads((lab[0] / 'results.json').read_text())
+  return results_of(lab[0])
+
+
+def results_of(workdir):
+  return json.loads((workdir / 'results.json').read_text())
 
 
 def is_interval(value):
@@ -158,7 +164,7 @@ def modified(workdir):
   return {
     path.relative_to(workdir): (path.stat().st_mtime_ns, path.stat().st_ino)
     for path in workdir.rglob('*')
-    if path.is_file() and 'checkpoints' in path.parts
+    if path.is_file()
   }
 
 
@@ -167,12 +173,13 @@ def test_running_it_again_trains_nothing_and_says_the_same(
 ):
   workdir, printed = lab
   before = modified(workdir)
-  curves = {path: path.read_bytes() for path in workdir.glob('*/metrics.jsonl')}
   file = tmp_path / 'result.json'
   args = toy.arguments(workdir, cache, record=file)
   assert toy.finish('pipeline', *args) == printed
-  assert modified(workdir) == before
-  assert all(path.read_bytes() == text for path, text in curves.items())
+  after = modified(workdir)
+  assert set(after) == set(before)
+  changed = {path.parts[0] for path in after if after[path] != before[path]}
+  assert changed == WRITTEN_AGAIN
   content = json.loads(file.read_text())
   assert list(content) == list(record.FIELDS)
   assert content['seeds'] == [0]
@@ -186,17 +193,28 @@ def test_running_it_again_trains_nothing_and_says_the_same(
     'kl',
     'state_sha256',
   } <= set(content['values'])
+  commits = content['values']['stage_commits']
+  assert commits == {
+    name: workdir_lib.read_record(workdir / name)['versions']['hh_jax_commit']
+    for name in results_of(workdir)['stages']
+  }
 
 
 def test_another_config_is_refused_and_nothing_is_written_over(lab, cache):
   workdir, _ = lab
   before = modified(workdir)
-  results = (workdir / 'results.json').read_bytes()
-  args = toy.arguments(workdir, cache, seed=1)
-  with pytest.raises(ValueError, match='holds another run: .*seed=0 saved'):
-    experiment.main(toy.parse(args), str(workdir))
+  for change, said in (
+    ({'seed': 1}, 'seed=0 saved'),
+    ({'rlhf.kl_coef': 0.5}, 'kl_coef=0.001 saved'),  # known before pretraining
+  ):
+    args = toy.arguments(workdir, cache, **change)
+    with pytest.raises(ValueError, match=f'holds another run: .*{said}'):
+      experiment.main(toy.parse(args), str(workdir))
+    assert modified(workdir) == before
+  config = toy.parse(toy.arguments(workdir, cache))
+  with pytest.raises(ValueError, match='holds the run of a single stage'):
+    experiment.main(config, str(workdir / 'pm'))
   assert modified(workdir) == before
-  assert (workdir / 'results.json').read_bytes() == results
 
 
 def copy_heads(real_data, folder):

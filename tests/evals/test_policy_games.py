@@ -9,6 +9,7 @@ REPLIES = {
   'best_of_16': ['fair'] * 40,
   'rlhf': ['good'] * 39 + ['bad'],
 }
+APART = np.arange(40)  # every prompt is a conversation of its own
 STRENGTH = {'bad': 0.0, 'fair': 1.0, 'good': 2.0}
 
 
@@ -19,7 +20,7 @@ def noisy_judge(number, a, b, game):
 
 
 def test_every_pair_is_played_and_equal_texts_are_counted():
-  games = policy_games.play(REPLIES, noisy_judge, 2)
+  games = policy_games.play(REPLIES, APART, noisy_judge, 2)
   assert games.num_equal == 1  # pi0 and rlhf agree on the last prompt
   assert len(games.first) == (40 + 40 + 39) * 2
   assert games.num_weak == 0
@@ -28,6 +29,7 @@ def test_every_pair_is_played_and_equal_texts_are_counted():
 def test_weak_choices_are_dropped_and_counted():
   games = policy_games.play(
     REPLIES,
+    APART,
     lambda number, a, b, game: None if game else noisy_judge(number, a, b, 0),
     2,
   )
@@ -35,22 +37,55 @@ def test_weak_choices_are_dropped_and_counted():
 
 
 def test_a_judge_that_favours_the_first_reply_favours_nobody():
-  games = policy_games.play(REPLIES, lambda *_: True, 2)
+  games = policy_games.play(REPLIES, APART, lambda *_: True, 2)
   rates = policy_games.win_rates(games)
   for row in rates.values():
-    assert row['wins'] == 0.5
+    assert row['wins'][1] == 0.5
 
 
 def test_elo_orders_the_policies_and_anchors_the_first():
-  games = policy_games.play(REPLIES, noisy_judge, 4)
-  table = policy_games.elo_table(games, 'pi0', 200)
+  games = policy_games.play(REPLIES, APART, noisy_judge, 4)
+  found = policy_games.elo_table(games, 'pi0', 200)
+  assert found.num_regularised == 0
+  table = found.ratings
   assert table['pi0'] == [0.0, 0.0, 0.0]
   assert 0 < table['best_of_16'][0] < table['best_of_16'][1]
   assert table['best_of_16'][1] < table['rlhf'][1]
 
 
 def test_a_part_of_the_prompts():
-  games = policy_games.play(REPLIES, noisy_judge, 1)
+  games = policy_games.play(REPLIES, APART, noisy_judge, 1)
   part = games.of_prompts(np.array([3]))
   assert set(part.prompt) == {3}
   assert len(part.first) == 3
+
+
+def test_fits_in_which_somebody_never_lost_are_counted():
+  replies = {'pi0': ['bad'] * 3, 'rlhf': ['good'] * 3}
+  games = policy_games.play(
+    replies, np.arange(3), lambda number, a, b, game: (a == 'good') != number, 1
+  )
+  # Resamples of three prompts, of which one is lost: 1 - 18 / 27 of them hold
+  # only won or only lost games.
+  found = policy_games.elo_table(games, 'pi0', 1000)
+  assert 280 < found.num_regularised < 390
+
+
+def test_intervals_resample_conversations_not_prompts():
+  """Ten prompts of two conversations say no more than the two do."""
+  replies = {'pi0': ['bad'] * 20, 'rlhf': ['good'] * 20}
+  conversations = np.arange(20) % 2
+
+  def judge(number, a, b, game):
+    return (a == 'good') == (number % 2 == 0)
+
+  together = policy_games.play(replies, conversations, judge, 1)
+  apart = policy_games.play(replies, np.arange(20), judge, 1)
+  assert policy_games.win_rates(together)['pi0/rlhf']['wins'] == [0, 0.5, 1]
+  low, mid, high = policy_games.win_rates(apart)['pi0/rlhf']['wins']
+  assert 0.1 < low < mid == 0.5 < high < 0.9
+  widths = [
+    np.ptp(policy_games.elo_table(games, 'pi0', 200).ratings['rlhf'])
+    for games in (together, apart)
+  ]
+  assert widths[0] > 3 * widths[1]

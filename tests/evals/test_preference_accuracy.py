@@ -57,7 +57,10 @@ def test_intervals_resample_conversations_not_rows():
 
 def test_longer_reply_baseline():
   items = [comparison('a', 'long reply', 'no'), comparison('b', 'x', 'longer')]
-  assert preference_accuracy.longer_reply(items) == {'helpful': 0.5}
+  found = preference_accuracy.longer_reply(items)
+  assert found == {'helpful': [0, 0.5, 1], 'all': [0, 0.5, 1]}
+  of_one_turn = [comparison('a', 'x', 'longer'), comparison('a', 'long', 'x')]
+  assert preference_accuracy.longer_reply(of_one_turn)['all'] == [0.5] * 3
 
 
 def test_linear_baseline_learns_words_and_does_not_memorise_order():

@@ -233,7 +233,7 @@ def test_a_config_of_another_stage_is_refused(toy, capsys):
   assert 'config.data is unknown' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('kind', [ValueError, FileNotFoundError])
+@pytest.mark.parametrize('kind', cli.USER_ERRORS)
 def test_user_errors_of_main_are_one_line(toy, capsys, kind):
   def main(config, workdir):
     raise kind('no tokenizer in w:\n  run pretrain first')
@@ -241,6 +241,23 @@ def test_user_errors_of_main_are_one_line(toy, capsys, kind):
   line = run_to_error(capsys, main, f'--config={toy}', '--workdir=w')
   assert 'no tokenizer in w: run pretrain first' in line
   assert 'HH_JAX_TRACEBACK=1' in line
+
+
+@pytest.mark.parametrize('name', ['taken', 'taken/below'])
+def test_a_workdir_that_is_a_file(toy, tmp_path, capsys, name):
+  (tmp_path / 'taken').write_text('mine')
+  args = f'--config={toy}', f'--workdir={tmp_path / name}'
+  line = run_to_error(capsys, describe, *args)
+  assert f'--workdir={tmp_path / name}: ' in line
+  assert f'{tmp_path / "taken"} is a file, not a folder' in line
+  assert (tmp_path / 'taken').read_text() == 'mine'
+
+
+def test_a_workdir_that_cannot_be_written(toy, tmp_path, capsys, monkeypatch):
+  args = f'--config={toy}', f'--workdir={tmp_path / "a" / "b"}'
+  monkeypatch.setattr(cli.os, 'access', lambda path, mode: path != tmp_path)
+  line = run_to_error(capsys, describe, *args)
+  assert f'{tmp_path} cannot be written to' in line
 
 
 def test_the_traceback_can_be_asked_for(toy, monkeypatch):

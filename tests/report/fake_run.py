@@ -15,6 +15,8 @@ def frontier(over_optimised=True):
   for i in range(13):
     root = 0.45 * i
     bend = 0.055 * max(0.0, root - 2.6) ** 2 if over_optimised else 0.0
+    helped = 0.16 * root - 0.026 * root**2 * over_optimised
+    has_moved = i > 0
     rows.append(
       {
         'step': 25 * i,
@@ -24,10 +26,14 @@ def frontier(over_optimised=True):
         'k3': round(root**2 * 0.97, 4),
         'train_pm': _band(-0.42 + 0.31 * root, 0.06),
         'held_out_pm': _band(-0.38 + 0.30 * root - bend, 0.06),
-        'gold_helpfulness': _band(
-          0.35 + 0.16 * root - 0.026 * root**2 * over_optimised, 0.03
-        ),
+        'gold_helpfulness': _band(0.35 + helped, 0.03),
         'gold_harmlessness': _band(0.41 + 0.085 * root, 0.03),
+        'gain': {
+          'train_pm': _band(0.31 * root, 0.06 * has_moved),
+          'held_out_pm': _band(0.30 * root - bend, 0.06 * has_moved),
+          'gold_helpfulness': _band(helped, 0.03 * has_moved),
+          'gold_harmlessness': _band(0.085 * root, 0.03 * has_moved),
+        },
         'response_length': 21.0 + 1.7 * i,
         'eot_rate': 0.97 - 0.004 * i,
         'entropy': 2.31 - 0.09 * i,
@@ -152,7 +158,13 @@ def results():
       'base': _band(0.705, 0.018),
       'rejection_sampling': _band(0.668, 0.026),
     },
-    'baselines': {'longer_reply': {'helpful': 0.561, 'harmless': 0.462}},
+    'baselines': {
+      'longer_reply': {
+        'helpful': _band(0.561, 0.022),
+        'harmless': _band(0.462, 0.022),
+        'all': _band(0.514, 0.016),
+      }
+    },
     'cross_accuracy': {
       'helpful_pm': {
         'helpful': _band(0.701, 0.02),
@@ -183,14 +195,9 @@ def results():
       for side, scale in (('overall', 1.0), ('helpful', 0.8), ('harmless', 1.2))
     },
     'win_rates': {
-      'rlhf_vs_pi0': {
-        'helpful': _band(0.75, 0.03),
-        'harmless': _band(0.83, 0.03),
-      },
-      'best_of_16_vs_pi0': {
-        'helpful': _band(0.66, 0.03),
-        'harmless': _band(0.73, 0.03),
-      },
+      'pi0/best_of_16': {'wins': _band(0.31, 0.03), 'games': 962},
+      'pi0/rlhf': {'wins': _band(0.21, 0.03), 'games': 958},
+      'best_of_16/rlhf': {'wins': _band(0.38, 0.03), 'games': 961},
     },
     'gold': {
       'helpfulness': {
@@ -207,7 +214,13 @@ def results():
       }
       for model in ('mixture', 'held_out')
     },
-    'games': {'played': 2881, 'equal_texts': 3, 'too_weak': 412},
+    'games': {
+      'played': 2881,
+      'equal_texts': 3,
+      'too_weak': 412,
+      'judge': 'crowd',
+      'num_regularised': {'overall': 0, 'helpful': 0, 'harmless': 2},
+    },
     'prompt_effect': {
       'helpful': {'prompted': _band(0.21, 0.05), 'student': _band(0.18, 0.05)}
     },

@@ -35,10 +35,16 @@ def test_accuracy_is_placed_between_chance_and_bayes():
 def test_a_baseline_inside_the_interval_is_not_beaten():
   texts = _texts(
     pm_accuracy={'helpful': [0.6, 0.65, 0.7], 'harmless': [0.6, 0.65, 0.7]},
-    baselines={'longer_reply': {'helpful': 0.62, 'harmless': 0.5}},
+    baselines={
+      'longer_reply': {
+        'helpful': [0.52, 0.57, 0.62],
+        'harmless': [0.45, 0.5, 0.55],
+        'all': [0.5, 0.53, 0.56],
+      }
+    },
   )
   assert 'It beats choosing the longer reply on harmless.' in texts
-  assert any('not shown to beat' in t and 'helpful.' in t for t in texts)
+  assert any('not shown to beat' in t and 'on helpful.' in t for t in texts)
 
 
 def test_over_optimisation_is_found_where_it_starts():
@@ -60,9 +66,22 @@ def test_agreeing_preference_models_are_not_said_to_part():
 def test_without_intervals_no_parting_is_claimed():
   rows = fake_run.frontier(over_optimised=True)
   for row in rows:
-    for key in ('train_pm', 'held_out_pm'):
-      row[key] = row[key][1]
+    row['gain'] = {key: band[1] for key, band in row['gain'].items()}
   assert any('not shown to part' in t for t in _texts(frontier=rows))
+
+
+def test_a_gain_has_the_uncertainty_of_its_start():
+  rows = fake_run.frontier(over_optimised=False)
+  rows[-1]['gain'] |= {'train_pm': [-0.2, 1.6, 3.4]}
+  rows[-1]['gain'] |= {'gold_harmlessness': [-0.1, 0.46, 1.0]}
+  found = _find(frontier=rows)
+  (moved,) = [f for f in found if f.text.startswith('RLHF moved')]
+  assert moved.tone == findings.CAUTION
+  assert '+1.60 [-0.20, +3.40]' in moved.text
+  assert any('harmlessness is not shown to change' in f.text for f in found)
+  for row in rows:
+    del row['gain']
+  assert _find(frontier=rows) == []
 
 
 def test_elo_claims_need_disjoint_intervals():

@@ -18,15 +18,21 @@ def pm_run(tmp_path):
   """A folder as a finished preference model leaves it."""
   folder = tmp_path / 'pm'
   workdir.prepare(folder, {'seed': 0}, {'stage': 'pm'})
-  checkpoint.save_params(folder, toys.pm_params())
+  manifest = checkpoint.save_params(folder, toys.pm_params(), step=3)
   loading.describe_model(folder, 'pm', toys.MODEL, toys.TOKENIZER)
-  workdir.write_done(folder, {'line': 'pm: done', 'state_sha256': 'abc'})
+  mark_done(folder, manifest)
   return folder
+
+
+def mark_done(folder, manifest, **fields):
+  ended = {'steps': manifest.step, 'state_sha256': manifest.state_sha256}
+  workdir.write_done(folder, {'line': 'pm: done', **ended, **fields})
 
 
 def test_a_run_comes_back_as_it_was(pm_run):
   run = hh_jax.load(pm_run)
-  assert (run.stage, run.state_sha256) == ('pm', 'abc')
+  manifest = checkpoint.read_manifest(pm_run)
+  assert (run.stage, run.state_sha256) == ('pm', manifest.state_sha256)
   assert run.config == {'seed': 0}
   assert run.model.config == toys.MODEL.config
   assert run.tokenizer.sha256 == toys.TOKENIZER.sha256
@@ -94,12 +100,24 @@ def test_a_tokenizer_that_was_exchanged(pm_run):
 
 
 def test_damaged_parameters(pm_run):
-  files = sorted(pm_run.glob('checkpoints/0/**/*'))
+  files = sorted(pm_run.glob('checkpoints/3/**/*'))
   largest = max(files, key=lambda path: path.stat().st_size)
   content = bytearray(largest.read_bytes())
   content[len(content) // 2] ^= 1
   largest.write_bytes(bytes(content))
   with pytest.raises(ValueError, match='checkpoint'):
+    loading.load_run(pm_run)
+
+
+def test_parameters_that_are_not_those_the_run_ended_with(pm_run):
+  manifest = checkpoint.read_manifest(pm_run)
+  mark_done(pm_run, manifest, state_sha256='0' * 64)
+  with pytest.raises(ValueError, match='in state 000000000000, but its newest'):
+    loading.load_run(pm_run)
+  mark_done(pm_run, manifest)
+  assert loading.load_run(pm_run).state_sha256 == manifest.state_sha256
+  checkpoint.save_params(pm_run, toys.pm_params(), step=4)  # made longer
+  with pytest.raises(ValueError, match='after step 3 .* is of step 4'):
     loading.load_run(pm_run)
 
 

@@ -8,12 +8,13 @@ from configs import presets
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.stages import pipeline, worlds
 from hh_jax.stages.pipeline_results import thresholds
+from tests.data import samples
 
 WORK = pathlib.Path('runs/made-up')
 
 
-def make_config(**fields):
-  choice = presets.Choice('lab', 'nano0', 'smoke')
+def make_config(world='lab', **fields):
+  choice = presets.Choice(world, 'nano0', 'smoke')
   return dataclasses.replace(pipeline_config.build(choice), **fields)
 
 
@@ -126,6 +127,17 @@ def test_world_folder_and_seed_reach_every_stage():
     assert stage.config.data.world == 'hh', stage.name
     assert stage.config.data.data_dir == 'some/where'
     assert stage.config.seed == 11
+
+
+def test_what_is_missing_is_said_before_anything_is_trained(tmp_path):
+  data = tmp_path / 'data'
+  rows = [samples.row(f'{i}?', f'Yes, {i}.', 'No.') for i in range(4)]
+  samples.write(data / 'hh_rlhf' / 'helpful_base.jsonl', rows)
+  samples.write(data / 'lm_text' / 'books.jsonl', [{'text': 'Eggs.'}])
+  config = make_config(world='hh', data_dir=str(data))
+  with pytest.raises(ValueError, match='has no ranked posts'):
+    pipeline.run(config, tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
 
 
 def band(low, mid, high):

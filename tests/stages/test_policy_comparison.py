@@ -59,6 +59,16 @@ def test_intervals_are_those_of_each_side():
   assert set(alone) == {'helpful'}
 
 
+def test_intervals_resample_conversations_not_prompts():
+  """Prompts of one conversation say no more than one of them does."""
+  asked = [
+    Prompt(samples.dialogue(f'Eggs {i % 2}?', *later), 'helpful', 'x', 1)
+    for i, later in enumerate([(), ()] + [('In water.', 'Why?')] * 18)
+  ]
+  found = policy_comparison.intervals_by_side(asked, np.arange(20) % 2)
+  assert found['helpful'] == [0, 0.5, 1]
+
+
 def test_the_score_table_is_the_preference_model_of_each_text():
   run = toys.as_run(toys.pm_params(), 'pm')
   replies = {'pi0': ['It is noon.', 'No.', ''], 'rlhf': ['No.', 'No.', 'Yes.']}
@@ -116,10 +126,14 @@ def test_elo_by_side_uses_the_games_of_that_side():
     is_rlhf = wins[number] ^ (game % 8 == 7)  # nobody wins every game
     return (first == 'b') == is_rlhf
 
-  games = policy_games.play(replies, judge, 16)
-  found = policy_comparison.elo_by_side(
-    EvaluateConfig(num_bootstrap=20), games, prompts()
+  asked = prompts()
+  games = policy_games.play(
+    replies, policy_comparison.conversations_of(asked), judge, 16
   )
+  tables = policy_comparison.elo_by_side(
+    EvaluateConfig(num_bootstrap=20), games, asked
+  )
+  found = {name: table.ratings for name, table in tables.items()}
   assert found['helpful']['rlhf'][1] > 0 > found['harmless']['rlhf'][1]
   assert found['overall']['pi0'] == [0, 0, 0]
   helpful = found['helpful']['rlhf'][1]

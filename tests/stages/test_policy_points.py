@@ -1,10 +1,13 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from hh_jax.config import DataConfig, RLHFConfig
+from hh_jax.data.prompts import Prompt
 from hh_jax.stages import policy_points
+from tests.data import samples
 from tests.stages import rollouts, toys
 
 CONFIG = RLHFConfig(
@@ -73,8 +76,66 @@ def test_points_are_due_every_few_steps_and_at_the_end(points, monkeypatch):
 
 def test_later_points_of_a_longer_run_are_left_out(points):
   for step in (0, 2, 10, 4):
-    points._file(step).write_text(json.dumps({'step': step}))
+    write_point(points, step, {})
   assert [row['step'] for row in points.collect(4)] == [0, 2, 4]
+
+
+def write_point(points, step, by_prompt):
+  content = {'step': step, 'by_prompt': by_prompt}
+  points._file(step).write_text(json.dumps(content))
+
+
+def test_a_gain_has_the_uncertainty_of_both_ends_prompt_by_prompt(points):
+  for step, train, held_out in (
+    (0, [0, 10, 0, 10], [0, 10, 0, 10]),
+    (2, [1, 11, 1, 11], [5, 5, 5, 5]),
+  ):
+    row = {'train_pm': train, 'held_out_pm': held_out, 'gold': train}
+    write_point(points, step, row)
+  judges = {**points.judges, 'held_out_pm': points.judges['train_pm']}
+  points = dataclasses.replace(points, judges=judges)
+  first, last = points.collect(2)
+  assert first['gain']['held_out_pm'] == [0, 0, 0]
+  # Every prompt gains the same, however far the prompts are apart.
+  assert last['gain']['train_pm'] == [1, 1, 1]
+  assert last['gain']['gold_helpfulness'] == [1, 1, 1]
+  # Scores that are now exact are no exact gain over a start that was not.
+  low, mid, high = last['gain']['held_out_pm']
+  assert low < -2 and mid == 0 and high > 2
+  assert 'by_prompt' not in last
+
+
+def test_the_gain_of_a_policy_is_that_of_its_scores(points):
+  points.start(toys.params())
+  points.measure(toys.params(7), 2)
+  first, last = points.collect(2)
+  assert (
+    set(first['gain'])
+    == set(last['gain'])
+    >= {
+      'train_pm',
+      'train_pm_helpful',
+      'gold_harmlessness',
+    }
+  )
+  for name, (low, mid, high) in last['gain'].items():
+    np.testing.assert_allclose(mid, last[name][1] - first[name][1], atol=1e-6)
+    assert low <= mid <= high
+  assert last['gain']['train_pm'][0] < last['gain']['train_pm'][2]
+
+
+def test_intervals_resample_conversations_not_prompts(points):
+  asked = [
+    Prompt(samples.dialogue(f'Eggs {i % 2}?', *later), 'helpful', 'x', 1)
+    for i, later in enumerate([(), ()] + [('In water.', 'Why?')] * 18)
+  ]
+  points = dataclasses.replace(points, prompts=tuple(asked))
+  values = {'train_pm': np.arange(20) % 2, 'gold': np.arange(20) % 2}
+  found = points.intervals(values)
+  assert found == {
+    name: [0, 0.5, 1]
+    for name in ('train_pm', 'train_pm_helpful', 'gold_helpfulness')
+  }
 
 
 def test_the_first_point_is_measured_once(points, monkeypatch):

@@ -88,6 +88,26 @@ def test_weights_are_lambda_on_the_harmless_side():
   assert [item.weight for item in weighted] == [1, 1, 2.5, 2.5, 2.5]
 
 
+def test_a_rows_own_weight_is_kept_and_reaches_the_batch():
+  pool = [
+    dataclasses.replace(item, weight=weight)
+    for item, weight in zip(toys.comparisons(2, 2), (3, 0, 0.5, 1), strict=True)
+  ]
+  weighted = preference.set_weights(pool, 2.0)
+  assert [item.weight for item in weighted] == [3, 0, 1, 2]
+  batches = preference.pair_batches(weighted, toys.TOKENIZER, DATA, 0, 'pm')
+  assert sorted(np.asarray(batches(0).pair_weight)) == [0, 1, 2, 3]
+
+
+def test_an_empty_part_is_refused_unless_none_was_asked_for():
+  pool = toys.comparisons(1, 1)
+  with pytest.raises(ValueError, match=r'test part is empty; .*=0.05 .* of 2'):
+    preference.require_parts(pool, [], 0.05)
+  with pytest.raises(ValueError, match='training part is empty: 2'):
+    preference.require_parts([], pool, 0.05)
+  preference.require_parts(pool, [], 0.0)
+
+
 def test_subset_is_at_most_the_limit_and_in_order():
   pool = toys.comparisons(20, 0)
   part = preference.subset(pool, 5, seed=3)

@@ -5,7 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
-from hh_jax.config import DataConfig
+from hh_jax.config import (
+  DataConfig,
+  DistillConfig,
+  PMConfig,
+  PMPConfig,
+  PretrainConfig,
+)
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.lab import constants
 from hh_jax.stages import worlds
@@ -24,6 +30,10 @@ def hh(tmp_path):
     ]
     samples.write(tmp_path / f'{side}-base' / 'train.jsonl.gz', rows)
   return DataConfig(world='hh', data_dir=str(tmp_path), test_fraction=0.3)
+
+
+def identity_of(data, config=PMConfig):
+  return worlds.identity(config(data=data))
 
 
 def sides_of(items):
@@ -69,14 +79,65 @@ def test_the_lab_must_be_told_how_many(hh):
 
 
 def test_identity_is_of_the_data_and_not_of_its_place(hh, tmp_path):
-  first = worlds.identity(hh)
+  first = identity_of(hh)
   moved = tmp_path.parent / 'moved'
   shutil.copytree(tmp_path, moved)
   other = dataclasses.replace(hh, data_dir=str(moved))
-  assert worlds.identity(other) == first
+  assert identity_of(other) == first
   samples.write(moved / 'helpful-base' / 'test.jsonl', [{'more': 1}])
-  assert worlds.identity(other) != first
-  assert worlds.identity(LAB) != first
+  assert identity_of(other) != first
+  assert identity_of(LAB) != first
+
+
+def test_an_edit_of_equal_length_changes_the_identity(hh, tmp_path):
+  first = identity_of(hh)
+  path = tmp_path / 'helpful-base' / 'train.jsonl.gz'
+  content = bytearray(path.read_bytes())
+  content[-1] ^= 1
+  path.write_bytes(bytes(content))
+  assert identity_of(hh) != first
+
+
+def test_a_stage_depends_on_the_files_it_reads_alone(tmp_path):
+  parts = {
+    'hh_rlhf/helpful_base.train': [PMConfig],
+    'stackexchange/questions': [PMPConfig, DistillConfig],
+    'lm_text/books': [PretrainConfig, DistillConfig],
+  }
+  configs = (PMConfig, PMPConfig, PretrainConfig, DistillConfig)
+  data = DataConfig(world='hh', data_dir=str(tmp_path))
+
+  def identities():
+    return {config: identity_of(data, config) for config in configs}
+
+  for name in parts:
+    samples.write(tmp_path / f'{name}.jsonl', [{'row': 1}])
+  before = identities()
+  assert len(set(before.values())) == 4
+  samples.write(tmp_path / 'results' / 'notes.jsonl', [{'row': 1}])
+  assert identities() == before
+  for name, readers in parts.items():
+    samples.write(tmp_path / f'{name}.jsonl', [{'row': 2}])
+    after = identities()
+    changed = [config for config in configs if after[config] != before[config]]
+    assert set(changed) == set(readers), name
+    before = after
+
+
+def test_a_pipeline_needs_text_answers_and_both_sides(hh, tmp_path):
+  worlds.require_everything(LAB, 0)
+  with pytest.raises(ValueError, match='no jsonl or jsonl.gz files of text'):
+    worlds.require_everything(hh, 0)
+  samples.write(tmp_path / 'lm_text' / 'books.jsonl', [{'text': 'Eggs.'}])
+  with pytest.raises(ValueError, match='has no ranked posts'):
+    worlds.require_everything(hh, 0)
+  post = {'site': 's', 'question_id': 1, 'title': 't', 'body': 'b', 'score': 1}
+  post['answers'] = []
+  samples.write(tmp_path / 'stackexchange' / 'posts.jsonl', [post])
+  worlds.require_everything(hh, 0)
+  shutil.rmtree(tmp_path / 'harmless-base')
+  with pytest.raises(ValueError, match='has no harmless comparison'):
+    worlds.require_everything(hh, 0)
 
 
 @pytest.mark.parametrize('world', ['lab', 'hh'])

@@ -64,13 +64,14 @@ def _band(values, reach=0.05):
   return np.stack([values - reach, values, values + reach], axis=1)
 
 
-def test_parting_ignores_offsets_and_needs_to_last():
-  train = _band([-1.3, -1.0, -0.6, -0.3, 0.0])
-  assert frontier.parting_point(train, train + 7) is None
-  bent = _band([2.0, 2.3, 2.45, 2.5, 2.5])
+def test_parting_needs_disjoint_intervals_and_to_last():
+  train = _band([0.0, 0.3, 0.7, 1.0, 1.3])
+  assert frontier.parting_point(train, train) is None
+  bent = _band([0.0, 0.3, 0.45, 0.5, 0.5])
   assert frontier.parting_point(train, bent) == 2
-  recovers = _band([2.0, 2.3, 2.45, 2.5, 3.3])
+  recovers = _band([0.0, 0.3, 0.45, 0.5, 1.3])
   assert frontier.parting_point(train, recovers) is None
+  assert frontier.parting_point(train, _band(bent[:, 1], 0.5)) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -24,6 +25,72 @@ def test_equal_fingerprints_go_on_with_the_new_config(tmp_path):
   workdir.prepare(tmp_path, {'steps': 3}, FINGERPRINT)
   workdir.prepare(tmp_path, {'steps': 5}, FINGERPRINT)
   assert json.loads((tmp_path / 'config.json').read_text()) == {'steps': 5}
+
+
+def at(commit, monkeypatch):
+  """Makes `commit` the code at work."""
+  monkeypatch.setattr(workdir, 'versions', lambda: {'hh_jax_commit': commit})
+
+
+def test_a_finished_run_keeps_its_record(tmp_path, monkeypatch):
+  at('first', monkeypatch)
+  workdir.prepare(tmp_path, {'steps': 3}, FINGERPRINT, total_steps=3)
+  workdir.write_done(tmp_path, {'steps': 3})
+  before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+  at('second', monkeypatch)
+  for steps in (3, 2, None):
+    workdir.prepare(tmp_path, {'steps': steps}, FINGERPRINT, steps)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_continued_run_says_where_it_started_and_went_on(
+  tmp_path, monkeypatch
+):
+  for commit in ('never trained', 'first', 'second', 'third'):
+    at(commit, monkeypatch)
+    workdir.prepare(tmp_path, {}, FINGERPRINT)
+    if commit != 'never trained':
+      (tmp_path / 'metrics.jsonl').write_text('')
+  record = workdir.read_record(tmp_path)
+  assert record['versions'] == {'hh_jax_commit': 'first'}
+  assert record['continued_at'] == ['second', 'third']
+
+
+def test_a_run_that_goes_on_beyond_its_end_is_not_done(tmp_path):
+  workdir.prepare(tmp_path, {'steps': 3}, FINGERPRINT, total_steps=3)
+  workdir.write_done(tmp_path, {'steps': 3})
+  workdir.prepare(tmp_path, {'steps': 5}, FINGERPRINT, total_steps=5)
+  assert not workdir.is_done(tmp_path)
+  assert json.loads((tmp_path / 'config.json').read_text()) == {'steps': 5}
+
+
+def test_seconds_add_up_over_processes(tmp_path, monkeypatch):
+  clock = iter((1000.0, 5000.0, 9000.0, 20_000.0))
+  monkeypatch.setattr(workdir.time, 'time', lambda: next(clock))
+  metrics = tmp_path / 'metrics.jsonl'
+  found = []
+  for killed_at in (1030.0, 5008.0):
+    workdir.prepare(tmp_path, {}, FINGERPRINT, total_steps=3)
+    found.append(workdir.seconds_before(tmp_path))
+    metrics.write_text('')
+    os.utime(metrics, (killed_at, killed_at))
+  workdir.prepare(tmp_path, {}, FINGERPRINT, total_steps=3)
+  found.append(workdir.seconds_before(tmp_path))
+  workdir.write_done(tmp_path, {'steps': 3, 'seconds': 41.5})
+  workdir.prepare(tmp_path, {}, FINGERPRINT, total_steps=5)
+  found.append(workdir.seconds_before(tmp_path))
+  assert found == [0.0, 30.0, 38.0, 41.5]
+
+
+def test_a_part_of_a_fingerprint_can_be_checked(tmp_path):
+  workdir.check(tmp_path / 'nowhere', {'stage': 'pm'}, is_whole=False)
+  workdir.prepare(tmp_path, {}, FINGERPRINT)
+  (tmp_path / 'metrics.jsonl').write_text('')
+  workdir.check(tmp_path, {'stage': 'pm'}, is_whole=False)
+  with pytest.raises(ValueError, match="stage='pm' saved, 'rlhf' now"):
+    workdir.check(tmp_path, {'stage': 'rlhf'}, is_whole=False)
+  with pytest.raises(ValueError, match='holds another run: model'):
+    workdir.check(tmp_path, {'stage': 'pm'}, is_whole=True)
 
 
 def test_a_run_that_never_started_gives_its_folder_up(tmp_path):

@@ -1,0 +1,50 @@
+"""What makes a folder the run of a config."""
+
+import dataclasses
+import os
+import time
+
+import pytest
+
+from hh_jax.config import PretrainConfig
+from hh_jax.stages import session
+from hh_jax.training import workdir
+from tests.stages import toys
+
+
+def test_a_tokenizer_counts_by_its_content(tmp_path):
+  for name in ('a.json', 'b.json'):
+    toys.TOKENIZER.save(tmp_path / name)
+  config = PretrainConfig(tokenizer=str(tmp_path / 'a.json'))
+  folder = session.begin('pretrain', config, tmp_path / 'run', {}).workdir
+  (folder / 'metrics.jsonl').write_text('')  # it took a step
+  moved = dataclasses.replace(config, tokenizer=str(tmp_path / 'b.json'))
+  session.check(moved, folder)
+  session.begin('pretrain', moved, folder, {})
+  with pytest.raises(
+    ValueError, match="tokenizer='[0-9a-f]{64}' saved, '' now"
+  ):
+    session.check(dataclasses.replace(config, tokenizer=''), folder)
+
+
+def test_seconds_of_earlier_processes_count(tmp_path):
+  config = PretrainConfig()
+  session.begin('pretrain', config, tmp_path, {})
+  metrics = tmp_path / 'metrics.jsonl'
+  metrics.write_text('')  # it took a step, the last an hour from now
+  later = time.time() + 3600
+  os.utime(metrics, (later, later))
+  claimed = session.begin('pretrain', config, tmp_path, {})
+  claimed.close('pretrain: done', {'steps': config.num_steps})
+  seconds = workdir.read_result(tmp_path)['seconds']
+  assert 3600 <= seconds < 3660
+
+
+def test_a_run_made_longer_is_not_done_until_it_ends(tmp_path):
+  config = PretrainConfig(num_steps=3)
+  session.begin('pretrain', config, tmp_path, {}).close('', {'steps': 3})
+  shorter = dataclasses.replace(config, num_steps=2)
+  assert session.begin('pretrain', shorter, tmp_path, {}).result['steps'] == 3
+  longer = dataclasses.replace(config, num_steps=5)
+  assert session.begin('pretrain', longer, tmp_path, {}).result is None
+  assert not workdir.is_done(tmp_path)
