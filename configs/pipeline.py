@@ -32,6 +32,8 @@ TRAIN_SPAN = 0.7
 
 def build(choice: presets.Choice) -> PipelineConfig:
   mixture = pm.build(choice)
+  # The single-side PMs of the lab take fewer comparisons, to fit the hour.
+  most = choice.pick(30_000, 0, 0) if choice.world == 'lab' else 0
   return PipelineConfig(
     world=choice.world,
     size=choice.size,
@@ -39,7 +41,7 @@ def build(choice: presets.Choice) -> PipelineConfig:
     distill=distill.build(choice),
     pmp=pmp.build(choice),
     pm=with_span(mixture),
-    pm_one_side=mixture,
+    pm_one_side=dataclasses.replace(mixture, num_comparisons=most),
     rejection=rejection.build(choice),
     rlhf=rlhf.build(choice),
     evaluate=evaluate.build(choice),

@@ -111,16 +111,22 @@ def rate(
   nano_multiple: float,
   schedule: str,
   warmup_steps: int = 0,
+  nano_schedule: str = '',
 ) -> OptimizerConfig:
   """Returns the paper's multiple of lr_pretrain, or what a nano rung needs.
 
   Deviation: on nano rungs a stage has a few hundred steps instead of
-  thousands, and the paper's multiples would hardly move the weights.
+  thousands, and the paper's multiples would hardly move the weights. Where
+  `nano_schedule` is given they decay, so that noisy labels average out.
   """
+  if choice.is_nano:
+    return OptimizerConfig(
+      lr_multiple=nano_multiple,
+      schedule=nano_schedule or schedule,
+      warmup_steps=warmup_steps,
+    )
   return OptimizerConfig(
-    lr_multiple=nano_multiple if choice.is_nano else paper_multiple,
-    schedule=schedule,
-    warmup_steps=warmup_steps,
+    lr_multiple=paper_multiple, schedule=schedule, warmup_steps=warmup_steps
   )
 
 

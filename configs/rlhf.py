@@ -22,14 +22,14 @@ def build(choice: presets.Choice) -> RLHFConfig:
     sampling=presets.sampling(choice),
     optimizer=presets.rate(choice, 0.01, 0.03, 'constant'),  # [§4.1]
     loop=presets.loop(choice),
-    num_iterations=choice.pick(60 if choice.is_small_data else 150, 25, 2),
+    num_iterations=choice.pick(60 if choice.is_small_data else 100, 25, 2),
     passes=1
     if choice.is_small_data
     else choice.pick(2, 2, 1),  # K: 1, 2 and 4 in the paper [§4.1]
     minibatches=choice.pick(4, 4, 2),
     num_prompts=choice.pick(20_000, 8000, 40),
     value_lr_multiple=1.0,
-    eval_every=choice.pick(15, 8, 1),
+    eval_every=choice.pick(10, 8, 1),
     eval_prompts=choice.pick(512, 512, 16),
   )
 

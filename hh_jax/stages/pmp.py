@@ -34,6 +34,7 @@ def run(config: PMPConfig, workdir: str | pathlib.Path) -> str:
     config.data, config.seed, config.num_posts, config.pairs_per_post
   )
   train, test = worlds.split(ranked.pairs, config.data)
+  preference.require_parts(train, test, config.data.test_fraction)
   if config.binary:
     train, test = binarise(train), binarise(test)
   batches = preference.pair_batches(

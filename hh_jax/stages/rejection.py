@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import EvaluateConfig, RejectionConfig
+from hh_jax.data.dialogue import conversation_ids
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
 from hh_jax.generation import best_of_k
@@ -105,7 +106,10 @@ def run(config: RejectionConfig, workdir: str | pathlib.Path) -> str:
   workdir_lib.write_jsonl(
     claimed.workdir / 'samples' / 'best_of_k.jsonl', records(prompts, found)
   )
-  gain = bootstrap.mean_interval(found.scores.max(1) - found.scores.mean(1))
+  gain = bootstrap.mean_interval(
+    found.scores.max(1) - found.scores.mean(1),
+    conversation_ids([prompt.dialogue for prompt in prompts]),
+  )
   return claimed.close(
     f'rejection: best of {config.k} scores {gain[1]:+.3f} '
     f'[{gain[0]:+.3f}, {gain[2]:+.3f}] above the mean sample',
