@@ -18,7 +18,7 @@ def build(choice: presets.Choice) -> EvaluateConfig:
     data=pm.build(choice).data,
     sampling=presets.sampling(choice),
     num_comparisons=choice.pick(4000, 1200, 24),
-    num_prompts=choice.pick(512 if choice.is_small_data else 1024, 256, 16),
+    num_prompts=choice.pick(448 if choice.is_small_data else 1024, 256, 16),
     games_per_prompt=2,
     num_bootstrap=choice.pick(1000, 500, 50),
     num_dialogues=choice.pick(10, 10, 4),
