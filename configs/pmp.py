@@ -20,7 +20,7 @@ def build(choice: presets.Choice) -> PMPConfig:
       0.1,  # [§A.2]
       1.0,
       'constant',
-      choice.pick(20, 20, 0) if choice.is_nano else 0,
+      choice.pick(50, 20, 0) if choice.is_nano else 0,
       nano_schedule='linear',
     ),
     loop=presets.loop(choice),

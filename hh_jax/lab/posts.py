@@ -1,7 +1,8 @@
 """Ranked forum posts for preference-model pretraining.
 
-1. A post asks one question (its title), in the register of a forum. What it
-   says besides belongs to the title, so that a split by text is by question.
+1. A post asks one question (its title, with the fact that is asked for where
+   there is one), in the register of a forum. What it says besides belongs to
+   the title, so that a split by text is by question.
 2. Its answers are in different styles; the judge grades them as replies to the
    title.
 3. Votes follow the utility with noise; most askers accept the answer with the
@@ -18,7 +19,6 @@ from hh_jax.data.dialogue import Dialogue, Turn
 from hh_jax.lab import constants, draws, judge, phrases, replies, tasks
 from hh_jax.lab.reading import Task
 
-_FAMILIES = tuple(family for family in tasks.FAMILIES if not family.statements)
 _NUM_ANSWERS = draws.Table(dict.fromkeys(constants.POST_ANSWERS, 1.0))
 _STYLES = draws.Table(constants.POST_STYLES)
 _MANNER = replies.manner_of(constants.POST_MANNER, phrases.FORUM_OPENERS)
@@ -54,9 +54,12 @@ class RankedPost(TypedDict):
 def ranked_post(seed: int, index: int) -> RankedPost:
   """Post `index` of the stream."""
   rng = draws.stream(seed, 'lab/post', index)
-  family = draws.pick(rng, _FAMILIES)
+  family = draws.pick(rng, tasks.FAMILIES)
   task = Task(family, family.draw(rng))
-  title = draws.pick(rng, family.questions).format(**task.slots)
+  templates = [draws.pick(rng, family.questions)]
+  if family.statements:
+    templates.insert(0, draws.pick(rng, family.statements))
+  title = ' '.join(templates).format(**task.slots)
   prompt = Dialogue((Turn('human', title),))
   num = _NUM_ANSWERS.draw(rng)
   texts: dict[str, None] = {}

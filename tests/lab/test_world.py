@@ -17,6 +17,7 @@ from hh_jax.lab import (
   posts,
   reading,
   redteam,
+  tasks,
   world,
 )
 
@@ -288,15 +289,18 @@ def test_unprompted_styles_are_mediocre_and_context_shifts_them():
 
 def test_ranked_posts_follow_utility():
   votes = collections.defaultdict(list)
+  asked = set()
   num_accepted = 0
   for post in posts.ranked_posts(0, 400):
     assert 2 <= len(post['answers']) <= 5
     num_accepted += sum(answer['accepted'] for answer in post['answers'])
     prompt = Dialogue((world.Turn('human', post['title']),))
+    asked.add(reading.read(prompt).name)
     for answer in post['answers']:
       votes[judge.classify(prompt, answer['text'])].append(answer['score'])
   means = {style: np.mean(scores) for style, scores in votes.items()}
   assert means['right'] > means['wrong'] > means['refuse'] > means['other']
+  assert asked == {family.name for family in tasks.FAMILIES}
   assert 0.6 < num_accepted / 400 < 0.8
 
 
@@ -337,7 +341,9 @@ def test_material_of_this_version_is_unchanged():
   texts = []
   for side in SIDES:
     for item in world.comparisons(0, 50, side):
-      texts += [item.chosen, item.rejected]
+      for reply in (item.chosen, item.rejected):
+        value = judge.utility(item.prompt, reply, side)
+        texts.append(f'{reply} {value:.6f}')
       dialogues.append(item.prompt)
   for post in posts.ranked_posts(0, 50):
     texts.append(post['title'] + post['body'])
@@ -345,4 +351,4 @@ def test_material_of_this_version_is_unchanged():
       texts.append(f'{answer["text"]} {answer["score"]} {answer["accepted"]}')
   texts += [turn.text for dialogue in dialogues for turn in dialogue.turns]
   digest = hashlib.sha256('\n'.join(texts).encode()).hexdigest()[:16]
-  assert (constants.LAB_VERSION, digest) == (2, '74910d6dd8b0c8bf')
+  assert (constants.LAB_VERSION, digest) == (3, '22b3f168868bb9d6')
