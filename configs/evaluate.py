@@ -18,6 +18,7 @@ def build(choice: presets.Choice) -> EvaluateConfig:
     data=pm.build(choice).data,
     sampling=presets.sampling(choice),
     num_comparisons=choice.pick(4000, 1200, 24),
+    # Half of each side; a tenth of the real ones has 226 on the harmless side.
     num_prompts=choice.pick(448 if choice.is_small_data else 1024, 256, 16),
     games_per_prompt=2,
     num_bootstrap=choice.pick(1000, 500, 50),

@@ -81,7 +81,8 @@ def data(
     world=choice.world,
     row_length=row_length,
     batch_size=batch_size,
-    test_fraction=0.1 if choice.is_nano else 0.05,  # [§2.3] 95/5
+    # Deviation: 95/5 [§2.3] would leave nano rungs too few real comparisons.
+    test_fraction=0.1 if choice.is_nano else 0.05,
     num_examples=num_examples,
     max_path=max_path,
   )
@@ -115,8 +116,8 @@ def rate(
 ) -> OptimizerConfig:
   """Returns the paper's multiple of lr_pretrain, or what a nano rung needs.
 
-  Deviation: on nano rungs a stage has a few hundred steps instead of
-  thousands, and the paper's multiples would hardly move the weights. Where
+  Deviation: a nano rung learns from few steps, often a few hundred, and the
+  paper's multiples would hardly move its weights (benchmarks/NOTES.md). Where
   `nano_schedule` is given they decay, so that noisy labels average out.
   """
   if choice.is_nano:

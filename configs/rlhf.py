@@ -30,8 +30,8 @@ def build(choice: presets.Choice) -> RLHFConfig:
     num_prompts=choice.pick(20_000, 8000, 40),
     value_lr_multiple=1.0,
     eval_every=choice.pick(10, 8, 1),
-    # A tenth of the real conversations begin 482 prompts.
-    eval_prompts=choice.pick(256 if choice.is_small_data else 512, 512, 16),
+    # Half of each side; a tenth of the real ones has 226 on the harmless side.
+    eval_prompts=choice.pick(256 if choice.is_small_data else 512, 256, 16),
   )
 
 
