@@ -6,7 +6,7 @@ one means that 73 % of people prefer the better reply.
 
 from __future__ import annotations
 
-LAB_VERSION = 3
+LAB_VERSION = 4
 
 # Styles of reply. On helpful prompts 'comply' does not exist (answering is
 # 'right' or 'wrong'); on red-team prompts 'right' and 'wrong' do not exist.
@@ -195,6 +195,7 @@ SAME_DANGER_RATE = 0.8  # the next red-team request is of the same family
 
 # --- Ranked posts -----------------------------------------------------------
 POST_ANSWERS = (2, 3, 4, 5)
+POST_ASKED = {0: 0.4, 1: 0.3, 2: 0.2, 3: 0.1}  # questions told of before
 POST_STYLES = {
   'right': 0.42,
   'wrong': 0.22,

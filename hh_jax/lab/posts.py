@@ -1,8 +1,9 @@
 """Ranked forum posts for preference-model pretraining.
 
-1. A post asks one question (its title, with the fact that is asked for where
-   there is one), in the register of a forum. What it says besides belongs to
-   the title, so that a split by text is by question.
+1. A post asks one question: the last sentence of its title. Before it stands
+   the fact that is asked for, where there is one, and now and then what was
+   asked and answered earlier. The body belongs to the title, so that a split
+   by text is by question.
 2. Its answers are in different styles; the judge grades them as replies to the
    title.
 3. Votes follow the utility with noise; most askers accept the answer with the
@@ -13,12 +14,18 @@ The schema is that of ranked question-and-answer dumps.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import TypedDict
+
+import numpy as np
 
 from hh_jax.data.dialogue import Dialogue, Turn
 from hh_jax.lab import constants, draws, judge, phrases, replies, tasks
+from hh_jax.lab.families import Family
 from hh_jax.lab.reading import Task
 
+_OTHERS = tuple(family for family in tasks.FAMILIES if not family.statements)
+_NUM_ASKED = draws.Table(constants.POST_ASKED)
 _NUM_ANSWERS = draws.Table(dict.fromkeys(constants.POST_ANSWERS, 1.0))
 _STYLES = draws.Table(constants.POST_STYLES)
 _MANNER = replies.manner_of(constants.POST_MANNER, phrases.FORUM_OPENERS)
@@ -54,12 +61,8 @@ class RankedPost(TypedDict):
 def ranked_post(seed: int, index: int) -> RankedPost:
   """Post `index` of the stream."""
   rng = draws.stream(seed, 'lab/post', index)
-  family = draws.pick(rng, tasks.FAMILIES)
-  task = Task(family, family.draw(rng))
-  templates = [draws.pick(rng, family.questions)]
-  if family.statements:
-    templates.insert(0, draws.pick(rng, family.statements))
-  title = ' '.join(templates).format(**task.slots)
+  task = _task(rng, tasks.FAMILIES)
+  title = _title(rng, task)
   prompt = Dialogue((Turn('human', title),))
   num = _NUM_ANSWERS.draw(rng)
   texts: dict[str, None] = {}
@@ -91,6 +94,27 @@ def ranked_post(seed: int, index: int) -> RankedPost:
       for place, text in enumerate(texts)
     ],
   )
+
+
+def _task(rng: np.random.Generator, families: Sequence[Family]) -> Task:
+  family = draws.pick(rng, families)
+  return Task(family, family.draw(rng))
+
+
+def _question(rng: np.random.Generator, task: Task) -> str:
+  return draws.pick(rng, task.family.questions).format(**task.slots)
+
+
+def _title(rng: np.random.Generator, task: Task) -> str:
+  told = [
+    draws.pick(rng, task.family.statements).format(**task.slots)
+    for _ in task.family.statements[:1]
+  ]
+  for _ in range(_NUM_ASKED.draw(rng)):
+    other = _task(rng, _OTHERS)
+    reply = replies.render(rng, other, _STYLES.draw(rng), _MANNER)
+    told.append(f'i asked: {_question(rng, other)} and was told: {reply}')
+  return ' '.join([*told, _question(rng, task)])
 
 
 def ranked_posts(seed: int, num: int) -> list[RankedPost]:
