@@ -41,7 +41,7 @@ def build(choice: presets.Choice) -> PipelineConfig:
     distill=distill.build(choice),
     pmp=pmp.build(choice),
     pm=with_span(mixture),
-    pm_one_side=dataclasses.replace(mixture, num_comparisons=most),
+    pm_one_side=dataclasses.replace(mixture, num_comparisons=most, lm_coef=0.0),
     rejection=rejection.build(choice),
     rlhf=rlhf.build(choice),
     evaluate=evaluate.build(choice),
