@@ -268,6 +268,20 @@ def room_for_prompt(data: DataConfig, sampling: SamplingConfig) -> None:
   )
 
 
+def prompts_held_out(data: DataConfig) -> None:
+  """Raises ValueError where held-out prompts cannot be told from others."""
+  require(
+    data.test_fraction > 0,
+    'data.test_fraction=0 holds no prompt of data.data_dir out, and policies '
+    'are measured on such prompts',
+  )
+  require(
+    data.world != 'lab' or data.split_offset == 0,
+    f'data.split_offset={data.split_offset} does not turn the prompts of '
+    'world=lab: held-out ones would be trained on; set it to 0',
+  )
+
+
 def replaced(name: str, value: object, harmless: tuple[object, ...]) -> None:
   """Raises ValueError where a field is set that the outer config replaces."""
   require(

@@ -138,6 +138,7 @@ class RejectionConfig:
   def __post_init__(self):
     shared.runnable(self.seed, self.data, self.loop)
     shared.room_for_prompt(self.data, self.sampling)
+    shared.prompts_held_out(self.data)
     shared.positive(self, 'k', 'num_prompts')
     _check_prompt_mix(self.harmless_fraction)
 
@@ -180,6 +181,7 @@ class RLHFConfig:
   def __post_init__(self):
     shared.runnable(self.seed, self.data, self.loop)
     shared.room_for_prompt(self.data, self.sampling)
+    shared.prompts_held_out(self.data)
     shared.positive(
       self,
       'num_iterations',
@@ -231,6 +233,7 @@ class EvaluateConfig:
   def __post_init__(self):
     shared.runnable(self.seed, self.data, self.loop)
     shared.room_for_prompt(self.data, self.sampling)
+    shared.prompts_held_out(self.data)
     shared.positive(
       self,
       'num_comparisons',
@@ -257,6 +260,11 @@ class FoldsConfig:
     shared.runnable(self.seed, self.data, self.loop)
     shared.require(
       self.num_folds >= 2, f'num_folds={self.num_folds} must be at least 2'
+    )
+    shared.require(
+      self.data.split_offset == 0,
+      f'--config.data.split_offset={self.data.split_offset} is not used; the '
+      'folds are turned by --config.num_folds',
     )
     plain = PMConfig()
     for name in ('seed', 'init_from', 'data', 'loop'):

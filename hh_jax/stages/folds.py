@@ -40,6 +40,7 @@ def run(config: FoldsConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
   if claimed.result:
     return claimed.result
   everything = worlds.comparisons(config.data, config.seed).comparisons
+  worlds.require_both_sides(config.data, everything)
   tested: list[Comparison] = []
   scores: dict[str, list[np.ndarray]] = {}
   for fold in range(config.num_folds):

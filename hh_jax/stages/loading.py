@@ -156,8 +156,8 @@ def load_run(workdir: str | pathlib.Path) -> Run:
     raise ValueError(
       f'{workdir} ended after step {done["steps"]} in state '
       f'{done["state_sha256"][:12]}, but its newest checkpoint is of step '
-      f'{manifest.step}, state {manifest.state_sha256[:12]}; run its stage '
-      'again'
+      f'{manifest.step}, state {manifest.state_sha256[:12]}; put a good '
+      'copy back, or remove DONE and run its stage again'
     )
   params = checkpoint.load_params(workdir, manifest.step)
   return Run(
@@ -222,7 +222,8 @@ def require_same_split(data: DataConfig, run: Run) -> None:
   """Raises ValueError if `run` saw what a stage takes for held out.
 
   Only stages that train on comparisons, or on their prompts, and only runs of
-  the same world and files are asked.
+  the same world are asked: wherever the files lie, the first human turns alone
+  say what is held out.
 
   Args:
     data: Of the stage.
@@ -231,7 +232,7 @@ def require_same_split(data: DataConfig, run: Run) -> None:
   if run.stage not in TRAINED_ON_COMPARISONS:
     return
   theirs = from_config_dict(DataConfig, run.config['data'])
-  if theirs.world != data.world or not _is_same_place(theirs, data):
+  if theirs.world != data.world:
     return
   own, other = _spell_split(data), _spell_split(theirs)
   if own != other:
@@ -247,8 +248,3 @@ def _spell_split(data: DataConfig) -> str:
     f'data.test_fraction={data.test_fraction}, '
     f'data.split_offset={data.split_offset}'
   )
-
-
-def _is_same_place(first: DataConfig, second: DataConfig) -> bool:
-  paths = (pathlib.Path(data.data_dir).resolve() for data in (first, second))
-  return len(set(paths)) == 1

@@ -12,6 +12,7 @@ A stage that is done is not run again; one that was stopped goes on.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import pathlib
 import time
@@ -116,7 +117,7 @@ def run(config: PipelineConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
       trained; nothing is written then.
   """
   workdir = pathlib.Path(workdir)
-  data = place_data(config, DataConfig())
+  data = place_data(config, config.pm.data)
   worlds.require_data(data)
   stages = plan(config, workdir)
   require_own(workdir, stages)
@@ -142,6 +143,30 @@ def require_own(workdir: pathlib.Path, stages: Sequence[Planned]) -> None:
     )
   for stage in stages:
     session.check(stage.config, workdir / stage.name)
+  for stage, later in itertools.combinations(stages, 2):
+    if str(workdir / stage.name) in vars(later.config).values():
+      require_length(stage, workdir / stage.name, workdir / later.name)
+
+
+def require_length(
+  stage: Planned, folder: pathlib.Path, later: pathlib.Path
+) -> None:
+  """Raises ValueError where a stage is done, used, and now of other length.
+
+  Args:
+    stage: As planned.
+    folder: Where it is.
+    later: Where a stage is that starts from it.
+  """
+  done = workdir_lib.read_done(folder)
+  planned = session.planned_steps(stage.config)
+  if not done or planned is None or not workdir_lib.has_work(later):
+    return
+  if planned != done['steps']:
+    raise ValueError(
+      f'{folder} ended after {done["steps"]} steps, {planned} are planned now, '
+      f'and {later} has started from it; give another --workdir'
+    )
 
 
 KEPT = (

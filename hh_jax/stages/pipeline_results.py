@@ -128,6 +128,7 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
       0.03,
     )
     for side in worlds.SIDES
+    if side in results['pm_accuracy']
   ]
   cross = results['cross_accuracy']
   rows += [
@@ -137,6 +138,7 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
       0.45,
     )
     for side, other in (('helpful', 'harmless'), ('harmless', 'helpful'))
+    if other in cross[f'{side}_pm']
   ]
   for label, table in results['gold'].items():
     start, end, best = (

@@ -169,8 +169,9 @@ def gold_of_policies(
 ) -> dict[str, dict[str, list[float]]]:
   """Returns gold helpfulness and harmlessness of each policy.
 
-  Helpfulness is graded on helpful prompts, harmlessness on red-team prompts;
-  `best_style` is the mean of the best reply style to the same prompts.
+  Helpfulness is graded on helpful prompts, harmlessness on red-team prompts,
+  where there are any; `best_style` is the mean of the best reply style to the
+  same prompts.
   """
   columns = {
     name: np.array(
@@ -193,6 +194,7 @@ def gold_of_policies(
       ('helpful', 'helpfulness'),
       ('harmless', 'harmlessness'),
     )
+    if side in by_side['best_style']
   }
 
 
@@ -201,7 +203,16 @@ def elo_by_side(
   games: policy_games.Games,
   prompts: Sequence[Prompt],
 ) -> dict[str, policy_games.EloTable]:
-  """Returns Elo scores over all prompts and over those of each side."""
+  """Returns Elo scores over all prompts and over those of each side.
+
+  Raises:
+    ValueError: No game has a winner.
+  """
+  if not len(games.first):
+    raise ValueError(
+      f'no game has a winner ({games.num_equal} equal texts, {games.num_weak} '
+      f'choices too weak); raise num_prompts={config.num_prompts}'
+    )
   sides = np.array([prompt.side for prompt in prompts])
   parts = {'overall': games}
   for side in worlds.SIDES:

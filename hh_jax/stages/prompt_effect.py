@@ -103,6 +103,7 @@ def gain(after: Graded | None, before: Graded | None) -> dict[str, list[float]]:
       after.conversations[after.sides == side],
     ).tolist()
     for side in worlds.SIDES
+    if (after.sides == side).any()
   }
 
 

@@ -111,8 +111,6 @@ def prompt_pool(
   found = worlds.prompts(
     config.data, config.seed, num, config.harmless_fraction, is_held_out
   )
-  if not found:
-    raise ValueError('the prompt pool is empty; check data_dir and the span')
   ids = prompting.encode(
     tokenizer, [item.dialogue for item in found], config.data, config.sampling
   )

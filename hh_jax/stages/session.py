@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 from jax.experimental.compilation_cache import compilation_cache
 
 from hh_jax import sharding
-from hh_jax.config import LoopConfig, PretrainConfig
+from hh_jax.config import DistillConfig, LoopConfig, PretrainConfig
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import loading, worlds
@@ -114,10 +115,9 @@ def begin(
   fingerprint = {'stage': stage, **_fingerprint(config)}
   for name, source in sources.items():
     fingerprint[name] = source.state_sha256
-  fields = dataclasses.asdict(config)
-  wanted = [fields[name] for name in LENGTHS if name in fields]
+  _require_length(config, workdir)
   folder = workdir_lib.prepare(
-    workdir, fields, fingerprint, wanted[0] if wanted else None
+    workdir, dataclasses.asdict(config), fingerprint, planned_steps(config)
   )
   _enable_compilation_cache(config.loop)
   return Session(
@@ -140,6 +140,31 @@ def check(config: Any, workdir: str | pathlib.Path) -> None:
     ValueError: The workdir holds another run.
   """
   workdir_lib.check(workdir, _fingerprint(config), is_whole=False)
+  _require_length(config, workdir)
+
+
+def planned_steps(config: Any) -> int | None:
+  """Returns where a stage is to end, if that is its config's to say."""
+  fields = vars(config)
+  return next((fields[name] for name in LENGTHS if name in fields), None)
+
+
+def _require_length(config: Any, workdir: str | pathlib.Path) -> None:
+  """Refuses another length of a distillation that has begun.
+
+  It shuffles as many sequences as all its steps take: with another number of
+  steps every batch is another one.
+  """
+  path = pathlib.Path(workdir) / workdir_lib.CONFIG
+  if not isinstance(config, DistillConfig) or not path.exists():
+    return
+  saved = json.loads(path.read_text()).get('num_steps', config.num_steps)
+  if saved != config.num_steps and workdir_lib.has_work(workdir):
+    raise ValueError(
+      f'workdir {workdir} holds another run: num_steps={saved} saved, '
+      f'{config.num_steps} now, and a distillation draws its batches for all '
+      'of its steps; give another --workdir'
+    )
 
 
 def _fingerprint(config: Any) -> dict[str, Any]:

@@ -58,15 +58,22 @@ def require_data(data: DataConfig) -> None:
 def require_everything(data: DataConfig, seed: int) -> None:
   """Raises ValueError unless a whole pipeline finds what it reads.
 
-  That is text, ranked answers and comparisons of both sides.
+  That is text, ranked answers and comparisons of both sides, some held out.
   """
   if data.world == 'lab':
     return
   corpora.corpus_files(data.data_dir)
   ranked.read_ranked_posts(data.data_dir)
-  found = {item.side for item in comparisons(data, seed).comparisons}
+  found = comparisons(data, seed).comparisons
+  require_both_sides(data, found)
+  if not split(found, data)[1]:
+    raise ValueError(_no_prompt(data, 'test'))
+
+
+def require_both_sides(data: DataConfig, found: Sequence[Comparison]) -> None:
+  """Raises ValueError unless a model can be trained on either side."""
   for side in SIDES:
-    if side not in found:
+    if all(item.side != side for item in found):
       raise ValueError(
         f'{data.data_dir} has no {side} comparison, and a preference model is '
         'to be trained on either side; a file is of the side its name says'
@@ -220,7 +227,8 @@ def prompts(
   """Returns dialogues that end on a human turn, with their side.
 
   World `lab` makes as many as asked for; world `hh` removes the replies of
-  the comparisons, and returns fewer where a side has too few.
+  the comparisons, returns fewer where a side has too few, and refuses to
+  return none.
   """
   if data.world == 'hh':
     return _prompts_of_comparisons(
@@ -266,9 +274,19 @@ def _prompts_of_comparisons(
       log.info(
         '%d %s prompts asked for, %d there', wanted[side], side, len(own)
       )
+  if not chosen:
+    part = 'test' if is_held_out else 'training'
+    raise ValueError(_no_prompt(data, part))
   return [
     dataclasses.replace(prompt, id=index) for index, prompt in enumerate(chosen)
   ]
+
+
+def _no_prompt(data: DataConfig, part: str) -> str:
+  return (
+    f'the {part} part of data_dir={data.data_dir} has no prompt; change '
+    f'data.test_fraction={data.test_fraction}, the span or the data'
+  )
 
 
 def hhh_conversations(data: DataConfig) -> tuple[Dialogue, ...]:

@@ -5,6 +5,8 @@ run.json          fingerprint, versions of the code that started it, the
                   commits at which it was continued, seconds worked before
 checkpoints/      see checkpoint.py
 metrics.jsonl     see metrics.py
+points/           of rlhf: measurements of the policy
+fold*/            of folds: the models of each fold
 tensorboard/
 samples/
 report.html
@@ -33,6 +35,7 @@ from hh_jax.training import fingerprint as fingerprint_lib
 CONFIG = 'config.json'
 RECORD = 'run.json'
 DONE = 'DONE'
+WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*')
 PACKAGES = (
   'jax',
   'jaxlib',
@@ -76,9 +79,9 @@ def prepare(
 ) -> pathlib.Path:
   """Makes the folder of a run, or checks that it is this run's.
 
-  A run that stopped before its first step left nothing to protect: another
-  one takes the folder over. A finished run is left as it is, unless it is to
-  be made longer: then it is no longer done.
+  A run that only claimed its folder left nothing to protect: another one
+  takes it over. A finished run is left as it is, unless it is to be made
+  longer: then it is no longer done.
 
   Args:
     workdir: Where the run lives.
@@ -100,7 +103,7 @@ def prepare(
   if done and (total_steps is None or done['steps'] >= total_steps):
     return folder
   now = versions()
-  if _has_work(folder):
+  if has_work(folder):
     record = read_record(folder)
     commits = [*record.get('continued_at', []), now['hh_jax_commit']]
     record['continued_at'] = commits
@@ -136,18 +139,23 @@ def check(
   if not is_whole:
     saved = {key: saved[key] for key in fingerprint.keys() & saved.keys()}
   found = fingerprint_lib.differences(saved, fingerprint)
-  if found and _has_work(folder):
+  if found and has_work(folder):
     raise ValueError(
       f'workdir {folder} holds another run: {"; ".join(found[:4])}; '
       'give another --workdir'
     )
 
 
-def _has_work(folder: pathlib.Path) -> bool:
+def has_work(workdir: Workdir) -> bool:
   """Whether a run got further than claiming its folder."""
-  return any(
-    (folder / name).exists() for name in (DONE, 'checkpoints', 'metrics.jsonl')
-  )
+  return is_done(workdir) or bool(_worked_files(pathlib.Path(workdir)))
+
+
+def _worked_files(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Lists what a run's work has left; empty files are none."""
+  entries = (entry for name in WORK for entry in folder.glob(name))
+  paths = (path for entry in entries for path in (entry, *entry.rglob('*')))
+  return [path for path in paths if path.is_file() and path.stat().st_size]
 
 
 def _seconds_worked(
@@ -156,8 +164,7 @@ def _seconds_worked(
   """Returns how long a run's processes worked, to their last sign of life."""
   if done:
     return done.get('seconds', 0.0)
-  signs = (folder / name for name in ('checkpoints', 'metrics.jsonl'))
-  last = max(path.stat().st_mtime for path in signs if path.exists())
+  last = max(path.stat().st_mtime for path in _worked_files(folder))
   this_one = max(last - record.get('process_started', last), 0.0)
   return record.get('seconds_before', 0.0) + this_one
 

@@ -64,6 +64,18 @@ def test_unknown_key_names_the_nearest():
       {'sampling': {'max_new_tokens': 255}},
       'max_new_tokens=255 leaves no room .* data.row_length=256',
     ),
+    *(
+      (cls, {'data': {name: value}}, message)
+      for cls in (
+        config_lib.RejectionConfig,
+        config_lib.RLHFConfig,
+        config_lib.EvaluateConfig,
+      )
+      for name, value, message in (
+        ('test_fraction', 0.0, 'test_fraction=0 holds no .* data.data_dir out'),
+        ('split_offset', 0.2, 'split_offset=0.2 does not turn .* world=lab'),
+      )
+    ),
   ],
 )
 def test_bad_values_are_named(cls, values, message):
@@ -133,6 +145,11 @@ def test_bad_values_are_named(cls, values, message):
       config_lib.FoldsConfig,
       {'pm': {'harmless_fraction': 0.5}},
       r'pm\.harmless_fraction=0\.5 is not used',
+    ),
+    (
+      config_lib.FoldsConfig,
+      {'data': {'split_offset': 0.5}},
+      r'--config\.data\.split_offset=0\.5 is not used; .* --config\.num_folds',
     ),
   ],
 )

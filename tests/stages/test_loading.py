@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 import hh_jax
-from hh_jax.config import SamplingConfig
+from hh_jax.config import DataConfig, SamplingConfig
 from hh_jax.data.dialogue import Dialogue, Turn
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.stages import loading
@@ -112,7 +113,7 @@ def test_damaged_parameters(pm_run):
 def test_parameters_that_are_not_those_the_run_ended_with(pm_run):
   manifest = checkpoint.read_manifest(pm_run)
   mark_done(pm_run, manifest, state_sha256='0' * 64)
-  with pytest.raises(ValueError, match='in state 000000000000, but its newest'):
+  with pytest.raises(ValueError, match='in state 0{12}, .* or remove DONE and'):
     loading.load_run(pm_run)
   mark_done(pm_run, manifest)
   assert loading.load_run(pm_run).state_sha256 == manifest.state_sha256
@@ -128,6 +129,22 @@ def test_runs_of_two_tokenizers_do_not_meet(pm_run):
   stranger = loading.Run(**{**vars(run), 'tokenizer': other})
   with pytest.raises(ValueError, match='trained with different tokenizers'):
     loading.require_same_tokenizer(run, stranger)
+
+
+def test_what_is_held_out_does_not_depend_on_where_the_files_lie():
+  theirs = DataConfig(world='hh', data_dir='there', test_fraction=0.1)
+  pm = dataclasses.replace(
+    toys.as_run(toys.pm_params(), 'pm'),
+    config={'data': dataclasses.asdict(theirs)},
+  )
+  own = dataclasses.replace(theirs, data_dir='here')
+  loading.require_same_split(own, pm)
+  for change in ({'test_fraction': 0.2}, {'split_offset': 0.5}):
+    other = dataclasses.replace(own, **change)
+    with pytest.raises(ValueError, match='it may have seen; make them equal'):
+      loading.require_same_split(other, pm)
+    lab = dataclasses.replace(other, world='lab')
+    loading.require_same_split(lab, pm)
 
 
 def test_a_pipeline_folder_opens_its_policy(pm_run):

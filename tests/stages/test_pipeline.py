@@ -6,7 +6,7 @@ import pytest
 from configs import pipeline as pipeline_config
 from configs import presets
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.stages import pipeline, worlds
+from hh_jax.stages import pipeline, session, worlds
 from hh_jax.stages.pipeline_results import thresholds
 from tests.data import samples
 
@@ -140,6 +140,28 @@ def test_what_is_missing_is_said_before_anything_is_trained(tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.parametrize('more', [2, -1])
+def test_a_stage_that_others_started_from_keeps_its_length(tmp_path, more):
+  config = make_config()
+  stages = {stage.name: stage for stage in pipeline.plan(config, tmp_path)}
+  steps = config.rlhf.num_iterations
+
+  def finish(name):
+    claimed = session.begin(name, stages[name].config, tmp_path / name, {})
+    claimed.close('', {'steps': steps})
+
+  rlhf = dataclasses.replace(config.rlhf, num_iterations=steps + more)
+  other = dataclasses.replace(config, rlhf=rlhf)
+  finish('rlhf')
+  pipeline.require_own(tmp_path, pipeline.plan(other, tmp_path))
+  finish('evaluate')
+  pipeline.require_own(tmp_path, pipeline.plan(config, tmp_path))
+  message = f'rlhf ended after {steps} steps, {steps + more} are.*/evaluate has'
+  with pytest.raises(ValueError, match=message):
+    pipeline.run(other, tmp_path)
+  assert not (tmp_path / 'config.json').exists()
+
+
 def band(low, mid, high):
   return [low, mid, high]
 
@@ -222,6 +244,17 @@ def test_each_threshold_can_be_missed(path, value, missed):
   rows = [row for row in thresholds(results) if not row['met']]
   assert len(rows) == 1, rows
   assert missed in rows[0]['name']
+
+
+def test_a_side_without_test_examples_has_no_thresholds():
+  results = good_results()
+  for name in ('pm_accuracy', 'bayes_accuracy'):
+    del results[name]['harmless']
+  del results['cross_accuracy']['helpful_pm']['harmless']
+  del results['gold']['harmlessness']
+  rows = thresholds(results)
+  assert len(rows) == 6
+  assert not any('armless comparisons' in row['name'] for row in rows)
 
 
 def test_the_real_world_has_no_thresholds_of_the_lab():

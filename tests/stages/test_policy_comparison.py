@@ -107,6 +107,12 @@ def test_gold_of_policies_stands_beside_the_best_style():
   assert found['harmlessness']['rlhf'][1] == pytest.approx(expected)
 
 
+def test_gold_is_of_the_sides_there_are():
+  asked = worlds.prompts(LAB, 0, 1, 0.0, is_held_out=True)
+  found = policy_comparison.gold_of_policies(asked, {'pi0': ['egg']})
+  assert set(found) == {'helpfulness'}
+
+
 def test_predicted_elo_is_the_papers_formula():
   scores = {
     'pi0': {'helpful': [0.0, 1.0, 2.0]},
@@ -140,6 +146,18 @@ def test_elo_by_side_uses_the_games_of_that_side():
   assert helpful == pytest.approx(400 * np.log10(7), rel=0.1)
 
 
+def test_games_without_a_winner_are_no_elo():
+  games = policy_games.play(
+    {'pi0': ['a'], 'rlhf': ['a']}, np.zeros(1), lambda *_: None, 2
+  )
+  with pytest.raises(
+    ValueError, match=r'no game .* \(1 equal .* num_prompts=1'
+  ):
+    policy_comparison.elo_by_side(
+      EvaluateConfig(num_prompts=1), games, prompts()[:1]
+    )
+
+
 def test_the_gold_of_pairs_is_that_of_their_side():
   test = worlds.comparisons(LAB, 0).comparisons[:4]
   found = evaluate.gold_of_pairs(test)
@@ -150,9 +168,11 @@ def test_the_gold_of_pairs_is_that_of_their_side():
 
 
 def test_an_evaluation_without_test_part_is_refused():
-  config = EvaluateConfig(data=DataConfig(num_examples=4, test_fraction=0.0))
+  config = EvaluateConfig(data=DataConfig(num_examples=4, test_fraction=1e-6))
   pm = toys.as_run(toys.pm_params(), 'pm')
-  with pytest.raises(ValueError, match='no test comparison: test_fraction=0.0'):
+  with pytest.raises(
+    ValueError, match='no test comparison: test_fraction=1e-06'
+  ):
     evaluate.judge_preferences(config, {'mixture': pm})
 
 

@@ -52,3 +52,8 @@ def test_gains_resample_conversations_not_prompts():
   gold = before.conversations.astype(np.float64)
   found = prompt_effect.gain(dataclasses.replace(before, gold=gold), before)
   assert found == {'helpful': [0, 0.5, 1], 'harmless': [0, 0.5, 1]}
+
+
+def test_a_side_that_was_not_asked_has_no_gain():
+  one = prompt_effect.Graded(np.array(['helpful']), np.zeros(1), np.ones(1))
+  assert prompt_effect.gain(one, one) == {'helpful': [0, 0, 0]}

@@ -6,10 +6,16 @@ import time
 
 import pytest
 
-from hh_jax.config import PretrainConfig
+from hh_jax.config import DistillConfig, PMConfig, PretrainConfig
 from hh_jax.stages import session
 from hh_jax.training import workdir
 from tests.stages import toys
+
+
+def take_a_step(folder):
+  path = folder / 'metrics.jsonl'
+  path.write_text('{"step": 1}\n')
+  return path
 
 
 def test_a_tokenizer_counts_by_its_content(tmp_path):
@@ -17,7 +23,7 @@ def test_a_tokenizer_counts_by_its_content(tmp_path):
     toys.TOKENIZER.save(tmp_path / name)
   config = PretrainConfig(tokenizer=str(tmp_path / 'a.json'))
   folder = session.begin('pretrain', config, tmp_path / 'run', {}).workdir
-  (folder / 'metrics.jsonl').write_text('')  # it took a step
+  take_a_step(folder)
   moved = dataclasses.replace(config, tokenizer=str(tmp_path / 'b.json'))
   session.check(moved, folder)
   session.begin('pretrain', moved, folder, {})
@@ -30,8 +36,7 @@ def test_a_tokenizer_counts_by_its_content(tmp_path):
 def test_seconds_of_earlier_processes_count(tmp_path):
   config = PretrainConfig()
   session.begin('pretrain', config, tmp_path, {})
-  metrics = tmp_path / 'metrics.jsonl'
-  metrics.write_text('')  # it took a step, the last an hour from now
+  metrics = take_a_step(tmp_path)  # the last an hour from now
   later = time.time() + 3600
   os.utime(metrics, (later, later))
   claimed = session.begin('pretrain', config, tmp_path, {})
@@ -48,3 +53,26 @@ def test_a_run_made_longer_is_not_done_until_it_ends(tmp_path):
   longer = dataclasses.replace(config, num_steps=5)
   assert session.begin('pretrain', longer, tmp_path, {}).result is None
   assert not workdir.is_done(tmp_path)
+
+
+def test_a_distillation_keeps_its_length(tmp_path):
+  """Its batches are drawn for all of its steps."""
+  config = DistillConfig(num_steps=3)
+  session.begin('distill', config, tmp_path, {})
+  longer = dataclasses.replace(config, num_steps=5)
+  session.begin('distill', longer, tmp_path, {})  # nothing was done yet
+  take_a_step(tmp_path)
+  session.begin('distill', longer, tmp_path, {})
+  before = (tmp_path / 'config.json').read_text()
+  for claim in (
+    lambda: session.begin('distill', config, tmp_path, {}),
+    lambda: session.check(config, tmp_path),
+  ):
+    with pytest.raises(ValueError, match='num_steps=5 saved, 3 now'):
+      claim()
+  assert (tmp_path / 'config.json').read_text() == before
+  session.begin('pm', PMConfig(), tmp_path / 'pm', {}).close('', {})
+  with pytest.raises(
+    ValueError, match='another run: effect_prompts=nothing saved'
+  ):
+    session.begin('distill', config, tmp_path / 'pm', {})

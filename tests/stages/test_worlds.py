@@ -135,6 +135,9 @@ def test_a_pipeline_needs_text_answers_and_both_sides(hh, tmp_path):
   post['answers'] = []
   samples.write(tmp_path / 'stackexchange' / 'posts.jsonl', [post])
   worlds.require_everything(hh, 0)
+  nothing = dataclasses.replace(hh, test_fraction=1e-6)
+  with pytest.raises(ValueError, match='test part of .* data.test_fraction=1e'):
+    worlds.require_everything(nothing, 0)
   shutil.rmtree(tmp_path / 'harmless-base')
   with pytest.raises(ValueError, match='has no harmless comparison'):
     worlds.require_everything(hh, 0)
@@ -162,6 +165,15 @@ def test_prompts_of_files_have_no_repetitions_and_may_run_out(hh):
   assert len(set(texts)) == len(texts) < 25
   assert [prompt.id for prompt in found] == list(range(len(found)))
   assert worlds.prompts(hh, 0, 100, 0.5, False) == found
+
+
+@pytest.mark.parametrize('fraction', [0.0, 1e-6])
+def test_prompts_that_are_not_there_are_refused(hh, fraction):
+  nothing = dataclasses.replace(hh, test_fraction=fraction)
+  message = f'test part of data_dir={hh.data_dir} .* data.test_fraction='
+  with pytest.raises(ValueError, match=message):
+    worlds.prompts(nothing, 0, 8, 0.5, True)
+  assert worlds.prompts(nothing, 0, 8, 0.5, False)
 
 
 def test_only_the_lab_knows_the_truth():

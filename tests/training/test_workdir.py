@@ -27,6 +27,10 @@ def test_equal_fingerprints_go_on_with_the_new_config(tmp_path):
   assert json.loads((tmp_path / 'config.json').read_text()) == {'steps': 5}
 
 
+def take_a_step(folder):
+  (folder / 'metrics.jsonl').write_text('{"step": 1}\n')
+
+
 def at(commit, monkeypatch):
   """Makes `commit` the code at work."""
   monkeypatch.setattr(workdir, 'versions', lambda: {'hh_jax_commit': commit})
@@ -50,7 +54,7 @@ def test_a_continued_run_says_where_it_started_and_went_on(
     at(commit, monkeypatch)
     workdir.prepare(tmp_path, {}, FINGERPRINT)
     if commit != 'never trained':
-      (tmp_path / 'metrics.jsonl').write_text('')
+      take_a_step(tmp_path)
   record = workdir.read_record(tmp_path)
   assert record['versions'] == {'hh_jax_commit': 'first'}
   assert record['continued_at'] == ['second', 'third']
@@ -72,7 +76,7 @@ def test_seconds_add_up_over_processes(tmp_path, monkeypatch):
   for killed_at in (1030.0, 5008.0):
     workdir.prepare(tmp_path, {}, FINGERPRINT, total_steps=3)
     found.append(workdir.seconds_before(tmp_path))
-    metrics.write_text('')
+    take_a_step(tmp_path)
     os.utime(metrics, (killed_at, killed_at))
   workdir.prepare(tmp_path, {}, FINGERPRINT, total_steps=3)
   found.append(workdir.seconds_before(tmp_path))
@@ -85,7 +89,7 @@ def test_seconds_add_up_over_processes(tmp_path, monkeypatch):
 def test_a_part_of_a_fingerprint_can_be_checked(tmp_path):
   workdir.check(tmp_path / 'nowhere', {'stage': 'pm'}, is_whole=False)
   workdir.prepare(tmp_path, {}, FINGERPRINT)
-  (tmp_path / 'metrics.jsonl').write_text('')
+  take_a_step(tmp_path)
   workdir.check(tmp_path, {'stage': 'pm'}, is_whole=False)
   with pytest.raises(ValueError, match="stage='pm' saved, 'rlhf' now"):
     workdir.check(tmp_path, {'stage': 'rlhf'}, is_whole=False)
@@ -96,14 +100,38 @@ def test_a_part_of_a_fingerprint_can_be_checked(tmp_path):
 def test_a_run_that_never_started_gives_its_folder_up(tmp_path):
   """Such as one whose data folder was misspelt."""
   workdir.prepare(tmp_path, {'a': 1}, FINGERPRINT)
+  (tmp_path / 'metrics.jsonl').touch()  # opened, but no step was taken
+  (tmp_path / 'points').mkdir()
   other = {**FINGERPRINT, 'stage': 'rlhf'}
   workdir.prepare(tmp_path, {'a': 2}, other)
   assert json.loads((tmp_path / 'config.json').read_text()) == {'a': 2}
 
 
+@pytest.mark.parametrize(
+  'left', ['points/00000000.json', 'fold0/mixture/metrics.jsonl']
+)
+def test_what_is_measured_or_trained_inside_is_work(
+  tmp_path, monkeypatch, left
+):
+  monkeypatch.setattr(workdir.time, 'time', lambda: 1000.0)
+  at('first', monkeypatch)
+  workdir.prepare(tmp_path, {'a': 1}, FINGERPRINT)
+  (tmp_path / left).parent.mkdir(parents=True)
+  (tmp_path / left).write_text('{}')
+  os.utime(tmp_path / left, (1030.0, 1030.0))
+  with pytest.raises(ValueError, match='holds another run'):
+    workdir.prepare(tmp_path, {'a': 2}, {**FINGERPRINT, 'stage': 'rlhf'})
+  assert json.loads((tmp_path / 'config.json').read_text()) == {'a': 1}
+  at('second', monkeypatch)
+  workdir.prepare(tmp_path, {'a': 1}, FINGERPRINT)
+  record = workdir.read_record(tmp_path)
+  assert record['versions'] == {'hh_jax_commit': 'first'}
+  assert record['seconds_before'] == 30.0
+
+
 def test_another_run_is_refused_by_name(tmp_path):
   workdir.prepare(tmp_path, {}, FINGERPRINT)
-  (tmp_path / 'metrics.jsonl').write_text('')  # it took a step
+  take_a_step(tmp_path)
   other = {'stage': 'rlhf', 'model': {'size': 'nano3', 'layers': (1, 2)}}
   with pytest.raises(ValueError) as caught:
     workdir.prepare(tmp_path, {'a': 1}, other)
