@@ -20,7 +20,13 @@ def build(choice: presets.Choice) -> RLHFConfig:
       choice.pick(64 if choice.is_small_data else 128, 128, 8),
     ),
     sampling=presets.sampling(choice),
-    optimizer=presets.rate(choice, 0.01, 0.05, 'constant'),  # [§4.1]
+    optimizer=presets.rate(
+      choice,
+      0.01,  # [§4.1]
+      0.05,
+      'constant',
+      nano_schedule='linear',
+    ),
     loop=presets.loop(choice),
     num_iterations=choice.pick(60 if choice.is_small_data else 100, 25, 2),
     passes=1
