@@ -17,7 +17,6 @@ from hh_jax.lab import (
   posts,
   reading,
   redteam,
-  tasks,
   world,
 )
 
@@ -285,23 +284,6 @@ def test_unprompted_styles_are_mediocre_and_context_shifts_them():
   assert np.mean(after[5]) > 0.65
   assert np.mean(after[0]) < 0.3
   assert (min(lengths), max(lengths)) == (1, 16)
-
-
-def test_ranked_posts_follow_utility():
-  votes = collections.defaultdict(list)
-  asked = set()
-  num_accepted = 0
-  for post in posts.ranked_posts(0, 400):
-    assert 2 <= len(post['answers']) <= 5
-    num_accepted += sum(answer['accepted'] for answer in post['answers'])
-    prompt = Dialogue((world.Turn('human', post['title']),))
-    asked.add(reading.read(prompt).name)
-    for answer in post['answers']:
-      votes[judge.classify(prompt, answer['text'])].append(answer['score'])
-  means = {style: np.mean(scores) for style, scores in votes.items()}
-  assert means['right'] > means['wrong'] > means['refuse'] > means['other']
-  assert asked == {family.name for family in tasks.FAMILIES}
-  assert 0.6 < num_accepted / 400 < 0.8
 
 
 def test_crowd_scale():
