@@ -48,6 +48,7 @@ def test_the_toy_learns_and_reports(undisturbed):
   assert ['eval/mean_loss' in row for row in rows].count(True) == 2
 
 
+@pytest.mark.slow
 def test_a_crash_before_every_step(tmp_path, undisturbed):
   def crash_at(wanted):
     def before(number):
@@ -120,6 +121,7 @@ def test_sigkill_at_random_times(tmp_path, undisturbed):
   assert outcome(tmp_path, state) == undisturbed(total_steps)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_asks_to_be_started_again(tmp_path, undisturbed):
   total_steps = 24
   child = start(tmp_path, total_steps)

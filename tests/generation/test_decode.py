@@ -60,6 +60,7 @@ def with_replies(prompts, state):
 @pytest.mark.parametrize(
   ('temperature', 'top_p'), [(1.0, 1.0), (0.7, 1.0), (1.3, 0.8)]
 )
+@pytest.mark.slow
 def test_sampler_log_probs_equal_the_trainers(params, temperature, top_p):
   sampling = dataclasses.replace(PLAIN, temperature=temperature, top_p=top_p)
   prompts, state = run(params, sampling)

@@ -49,12 +49,14 @@ def assert_same(left, right):
 
 
 @pytest.mark.parametrize('slots', [2, 16])
+@pytest.mark.slow
 def test_slots_change_no_sample(params, baseline, slots):
   assert len(np.unique(baseline.num_tokens)) > 2  # slots free up at odd times
   sampling = dataclasses.replace(SAMPLING, slots=slots)
   assert_same(generate(params, sampling=sampling), baseline)
 
 
+@pytest.mark.slow
 def test_chunk_and_group_sizes_change_no_sample(params, baseline, monkeypatch):
   monkeypatch.setattr(decode, 'CHUNK_STEPS', 3)
   monkeypatch.setattr(plan_lib, 'NUM_GROUPS', 2)
@@ -69,6 +71,7 @@ def test_order_of_prompts_changes_no_sample(params, baseline):
   assert (other.tokens != baseline.tokens).any(axis=1).sum() > 8
 
 
+@pytest.mark.slow
 def test_stop_sequences_hold_only_at_turns(params, baseline):
   marker = [int(t) for t in baseline.tokens[0, 1:2]]
   cut = generate(params, stop_sequences=[marker])
@@ -131,6 +134,7 @@ def test_learned_positions_bound_the_reply(params):
 
 
 @pytest.mark.parametrize('slots', [2, 8])
+@pytest.mark.slow
 def test_k_samples_equal_k_single_ones(params, slots):
   prompts, ids, k = PROMPTS[:3], np.array([5, 2, 9]), 3
   sampling = dataclasses.replace(SAMPLING, slots=slots)

@@ -121,6 +121,7 @@ def test_padding_changes_nothing(name):
 
 
 @EACH
+@pytest.mark.slow
 def test_halves_add_up_to_the_whole(name):
   function, arrays, mask = LOSSES[name][0], inputs(name), mask_of()
   first = function(*(a[:5] for a in arrays), mask[:5])

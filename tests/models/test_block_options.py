@@ -73,6 +73,7 @@ def make(options):
 
 
 @pytest.mark.parametrize('options', covering_rows(), ids=itertools.count())
+@pytest.mark.slow
 def test_cached_decode_equals_the_full_forward(options):
   config = make(options)
   model = ladder.build(config)
@@ -120,6 +121,7 @@ def test_cached_decode_equals_the_full_forward(options):
 
 
 @pytest.mark.parametrize('name', OPTIONS)
+@pytest.mark.slow
 def test_each_option_changes_the_network(name):
   """The comparisons above would mean little if an option were ignored."""
   base = {n: values[0] for n, values in OPTIONS.items()}

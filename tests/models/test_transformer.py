@@ -81,6 +81,7 @@ def test_causality_by_gradient(params):
   np.testing.assert_array_equal(reads, np.tril(np.ones((8, 8), bool)))
 
 
+@pytest.mark.slow
 def test_tree_tokens_read_exactly_their_own_path(params):
   reads = influence(ladder.build(CONFIG), params, tree_batch())
   expected = np.zeros((12, 12), bool)
@@ -108,6 +109,7 @@ def test_packed_tree_equals_separate_sequences(params):
   assert np.abs(chained[7:9] - together[7:9]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_padding_and_row_order_change_nothing(params):
   model = ladder.build(CONFIG)
   tokens = jax.random.randint(jax.random.key(2), (2, 6), 0, 20, jnp.int32)
@@ -143,6 +145,7 @@ def assert_trees_close(left, right):
   )
 
 
+@pytest.mark.slow
 def test_remat_equals_plain(params):
   plain, expected = loss_and_gradient(CONFIG, params)
   config = dataclasses.replace(CONFIG, remat=True)
@@ -156,6 +159,7 @@ def test_remat_equals_plain(params):
 
 
 @pytest.mark.parametrize('unroll', [1, 2])
+@pytest.mark.slow
 def test_unrolling_changes_nothing(params, unroll):
   full, expected = loss_and_gradient(CONFIG, params)
   config = dataclasses.replace(CONFIG, scan_unroll=unroll)
@@ -165,6 +169,7 @@ def test_unrolling_changes_nothing(params, unroll):
   assert_trees_close(found, expected)
 
 
+@pytest.mark.slow
 def test_residual_outputs_start_smaller():
   config = dataclasses.replace(CONFIG, model_dim=128, init_std=0.02)
   model = ladder.build(config)

@@ -47,6 +47,7 @@ attend = jax.jit(
 
 
 @pytest.mark.parametrize('block', [DENSE, 4])
+@pytest.mark.slow
 def test_every_path_of_a_tree_equals_its_own_sequence(block):
   q, k, v = heads(0, len(SEGMENTS))
   packed = attend(q, k, v, *intervals(), block=block)
@@ -71,6 +72,7 @@ def test_blocks_equal_dense_whatever_the_remainder(block, size, tolerance):
 
 
 @pytest.mark.parametrize('block', [1, 5, 13])
+@pytest.mark.slow
 def test_gradients_of_blocks_equal_dense(block):
   qkv = heads(2, len(SEGMENTS))
 
@@ -98,6 +100,7 @@ def test_gradients_are_finite_differences(block):
 
 
 @pytest.mark.parametrize('block', [DENSE, 4])
+@pytest.mark.slow
 def test_low_precision_gradients_are_near_the_exact_ones(block):
   qkv = heads(4, len(SEGMENTS))
 
@@ -142,6 +145,7 @@ def temporary_bytes(num_tokens, block):
   return lowered.compile().memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_memory_of_the_gradient_grows_with_tokens_not_their_square():
   assert temporary_bytes(1024, DENSE) > 3 * temporary_bytes(512, DENSE)
   assert temporary_bytes(2048, 128) < 2.5 * temporary_bytes(1024, 128)
@@ -203,6 +207,7 @@ def test_the_gradient_never_flows_from_a_later_token():
 
 
 @pytest.mark.parametrize('key_heads', [1, 2, 4])
+@pytest.mark.slow
 def test_cached_attention_is_the_last_row_of_full_attention(key_heads):
   lengths, slots = [1, 3, 6], 8
   q, k, v = heads(11, slots, batch=3, key_heads=key_heads)

@@ -60,6 +60,7 @@ def everything(hidden, unembed, targets, chunk, **options):
 
 
 @pytest.mark.parametrize('chunk', [1, 2, 3, 6, 7, 100])
+@pytest.mark.slow
 def test_every_chunk_size_gives_the_dense_result(chunk):
   hidden, unembed, targets = inputs()
   got = everything(hidden, unembed, targets, chunk)

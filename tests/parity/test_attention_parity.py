@@ -120,6 +120,7 @@ def test_grouped_queries_share_the_key_head_of_their_group(key_heads, row):
   cases.assert_close(got[0], attention_by_paths(q, k, v, paths))
 
 
+@pytest.mark.slow
 def test_gradients_of_attention_are_finite_differences():
   forest = [([-1, 0, 0], [2, 1, 2]), ([-1], [1])]
   enter, leave, paths = lay_out(forest)

@@ -105,6 +105,7 @@ def test_pairwise_loss_far_from_zero_is_linear_on_one_side_and_zero_on_other():
 
 @hypothesis.given(pair_cases, st.sampled_from([-64.0, 0.5, 1024.0]))
 @cases.parity_settings
+@pytest.mark.slow
 def test_only_score_differences_matter(case, shift):
   chosen, rejected, weight, mask = case
   hypothesis.assume(np.abs([chosen, rejected]).max() < 100)

@@ -148,6 +148,7 @@ def assert_packed_equals_unpacked(variant, batch, kind, mixture, packed):
 
 @pytest.mark.parametrize('variant', VARIANTS)
 @pytest.mark.parametrize('kind', ['comparison', 'best_of_k', 'conversation'])
+@pytest.mark.slow
 def test_scores_and_pair_loss(kind, variant):
   batch = branches.make(kind, seed=len(kind))
   packed = pack(batch, kind)
@@ -174,6 +175,7 @@ def test_scores_and_pair_loss(kind, variant):
 
 @pytest.mark.parametrize('variant', VARIANTS)
 @pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.slow
 def test_language_model_loss(kind, variant):
   batch = branches.make(kind, seed=10 + len(kind))
   want, table = assert_packed_equals_unpacked(
@@ -185,6 +187,7 @@ def test_language_model_loss(kind, variant):
 
 @pytest.mark.parametrize('mixture', [PAIR_LOSS, LM_LOSS], ids=['pair', 'lm'])
 @pytest.mark.parametrize('kind', ['comparison', 'best_of_k', 'conversation'])
+@pytest.mark.slow
 def test_trees_longer_than_a_row_are_split_by_leaves(kind, mixture):
   batch = branches.make(kind, seed=33 + len(kind))
   row_length = 14

@@ -82,6 +82,7 @@ def make_step(top_k=toys.MODEL.config.vocab_size):
   return jax.jit(step), state_lib.init_state(toys.params(1), tx)
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_kl_divergence_from_the_prompted_teacher():
   sequences = draw_sequences(3, 4)
   step, state = make_step()

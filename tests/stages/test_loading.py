@@ -45,6 +45,7 @@ def test_a_run_comes_back_as_it_was(pm_run):
     np.testing.assert_array_equal(own, other)
 
 
+@pytest.mark.slow
 def test_scores_and_samples_of_a_loaded_run(pm_run):
   run = hh_jax.load(pm_run)
   prompt = Dialogue((Turn('human', 'What is the time?'),))

@@ -27,6 +27,7 @@ def points(tmp_path, monkeypatch):
   return policy_points.prepare(CONFIG, reference, judges, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_reference_is_at_no_distance_from_itself(points):
   points.start(toys.params())
   (point,) = points.collect(0)

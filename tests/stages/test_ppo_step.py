@@ -75,12 +75,14 @@ def update(config=CONFIG, examples=(4, 1, 3), times=1, value_lr_multiple=1.0):
   return state, metrics
 
 
+@pytest.mark.slow
 def test_the_rollout_has_ended_and_unended_replies():
   replies = rollouts.sampled(NUM)
   assert 0 < replies.has_eot.sum() < NUM
   assert len(set(replies.num_tokens.tolist())) > 1
 
 
+@pytest.mark.slow
 def test_every_network_reads_what_it_would_read_alone():
   replies, found = rollouts.sampled(NUM), read()
   params, frozen = networks()
@@ -191,6 +193,7 @@ def test_in_low_precision_the_trainers_log_probs_are_used():
   np.testing.assert_allclose(mismatch, 0.5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_policy_that_moved_has_another_ratio():
   _, metrics = update(times=4)
   assert float(metrics['ppo/approx_kl']) > 1e-5
