@@ -38,7 +38,7 @@ def build(choice: presets.Choice, harmless: float = -1.0) -> PMConfig:
 
 def num_comparisons(choice: presets.Choice) -> int:
   """Returns how many comparisons are made or read; 0 reads all there are."""
-  return choice.pick(150_000, 8000, 120) if choice.world == 'lab' else 0
+  return choice.pick(180_000, 8000, 120) if choice.world == 'lab' else 0
 
 
 def get_config(arg: str | None = None):

@@ -28,7 +28,7 @@ def build(choice: presets.Choice) -> RLHFConfig:
       nano_schedule='linear',
     ),
     loop=presets.loop(choice),
-    num_iterations=choice.pick(60 if choice.is_small_data else 100, 25, 2),
+    num_iterations=choice.pick(60 if choice.is_small_data else 130, 25, 2),
     passes=1
     if choice.is_small_data
     else choice.pick(2, 2, 1),  # K: 1, 2 and 4 in the paper [§4.1]

@@ -1,8 +1,8 @@
-"""The fourteen families of helpful tasks.
+"""The fifteen families of helpful tasks.
 
 Recall (two families), copying, rewriting (opposite, plural, past tense),
-category, lists, closed facts (colour, sound, capital), sums, the next item and
-comparison.
+category, lists, closed facts (colour, sound, capital), sums, the next item,
+comparison, and how to do things.
 """
 
 from __future__ import annotations
@@ -304,6 +304,13 @@ NEXT = table_family(
   near=_near_items,
 )
 
+HOW_TO = table_family(
+  'how_to',
+  words.HOW_TO,
+  ('how do i {q}?', 'how can i {q}?', 'tell me how to {q}.'),
+  ('{x}', 'first {x}', 'you can {x}', 'it is easy: {x}'),
+)
+
 RECALLS = (RECALL_CALLED, RECALL_FAVOURITE)
 FAMILIES = (
   *RECALLS,
@@ -319,4 +326,5 @@ FAMILIES = (
   SUM,
   NEXT,
   _bigger(),
+  HOW_TO,
 )

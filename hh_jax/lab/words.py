@@ -205,6 +205,25 @@ FAVOURITES = {
   'fruit': FRUITS,
 }
 
+HOW_TO = {
+  'boil an egg': 'heat some water and then put the egg in',
+  'plant a seed': 'make a hole in the ground and then fill it again',
+  'wash a car': 'take a sponge and then rub it with soap',
+  'make tea': 'boil water and then add the leaves',
+  'fix a flat tyre': 'take the wheel off and then close the hole',
+  'clean a window': 'wet the glass and then dry it with paper',
+  'bake bread': 'mix flour with water and then open the oven',
+  'fly a kite': 'run with the wind and then let the string go',
+  'tie a shoe': 'cross the two ends and then pull both',
+  'draw a cat': 'make a circle and then add two ears',
+  'paint a wall': 'buy white paint and then use a brush',
+  'feed a horse': 'cut an apple and then hold it out flat',
+  'catch a fish': 'put a worm on the hook and then sit still',
+  'learn a song': 'hear it twice and then sing along',
+  'send a letter': 'write the street on it and then buy a stamp',
+  'find a lost cat': 'call its name and then look under the bed',
+}
+
 PEOPLE = (
   'my sister',
   'my brother',
