@@ -22,7 +22,7 @@ from hh_jax.config import (
 def build(choice: presets.Choice) -> FoldsConfig:
   model = pm.build(choice)
   return FoldsConfig(
-    data=model.data,
+    data=dataclasses.replace(model.data, test_fraction=0.0),
     loop=model.loop,
     pm=dataclasses.replace(model, data=DataConfig(), loop=LoopConfig()),
     num_folds=choice.pick(5, 5, 2),

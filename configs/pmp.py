@@ -24,8 +24,7 @@ def build(choice: presets.Choice) -> PMPConfig:
       nano_schedule='linear',
     ),
     loop=presets.loop(choice),
-    # Web answers are long: at nano size on real text one pair of each.
-    num_posts=choice.pick(1600 if choice.is_small_data else 32_000, 2000, 20),
+    num_posts=num_posts(choice),
     pairs_per_post=1 if choice.is_small_data else choice.pick(3, 3, 1),
     # Deviation: nano rungs learn ranked pairs, with an LM loss. A label in
     # front of an answer asks them for an exclusive or, and without the LM loss
@@ -33,6 +32,16 @@ def build(choice: presets.Choice) -> PMPConfig:
     binary=not choice.is_nano,
     lm_coef=1.0 if choice.is_nano else 0.0,
   )
+
+
+def num_posts(choice: presets.Choice) -> int:
+  """Returns how many questions are made or read; 0 reads all there are.
+
+  Web answers are long: nano rungs take few of them, and one pair of each.
+  """
+  if choice.world == 'lab' or choice.scale != 'full':
+    return choice.pick(32_000, 2000, 20)
+  return 1600 if choice.is_nano else 0
 
 
 def get_config(arg: str | None = None):

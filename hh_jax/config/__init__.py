@@ -6,6 +6,7 @@
    `ValueError` a bad field causes is raised there, before jax is imported.
 """
 
+from hh_jax.config.composite import FoldsConfig, PipelineConfig
 from hh_jax.config.convert import from_config_dict, parse_arg, to_config_dict
 from hh_jax.config.inputs import require_data, require_inputs
 from hh_jax.config.shared import (
@@ -19,8 +20,6 @@ from hh_jax.config.shared import (
 from hh_jax.config.stages import (
   DistillConfig,
   EvaluateConfig,
-  FoldsConfig,
-  PipelineConfig,
   PMConfig,
   PMPConfig,
   PretrainConfig,

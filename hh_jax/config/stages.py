@@ -7,7 +7,6 @@ Marks: `[§x]` a section of Bai et al. 2022, `[A-2nd]` Askell et al. 2021,
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from hh_jax.config import shared
 from hh_jax.config.shared import (
@@ -82,16 +81,16 @@ class PMPConfig:
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(0.1, 'constant')  # [§A.2]
   loop: LoopConfig = field(default_factory=LoopConfig)
-  num_posts: int = 4000  # world=lab: questions made
+  num_posts: int = 4000  # questions made or read; world=hh: 0 takes all
   pairs_per_post: int = 4  # most ranked pairs taken of one question [open]
   binary: bool = True  # GOOD/BAD pairs instead of ranked ones [A-2nd]
-  lm_coef: float = (
-    0.0  # weight of an LM loss on the good side [A-2nd: a switch]
-  )
+  lm_coef: float = 0.0  # weight of an LM loss, good side [A-2nd: a switch]
 
   def __post_init__(self):
     shared.runnable(self.seed, self.data, self.loop)
-    shared.positive(self, 'num_posts', 'pairs_per_post')
+    shared.positive(self, 'pairs_per_post')
+    if self.num_posts or self.data.world == 'lab':
+      shared.positive(self, 'num_posts')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
 
 
@@ -242,104 +241,6 @@ class EvaluateConfig:
       'games_per_prompt',
       'num_bootstrap',
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class FoldsConfig:
-  """Preference models by cross-validation, so that every pair is tested."""
-
-  seed: int = 0
-  init_from: str = ''  # workdir of preference-model (or LM) pretraining
-  data: DataConfig = field(default_factory=DataConfig)
-  loop: LoopConfig = field(default_factory=LoopConfig)
-  pm: PMConfig = field(default_factory=PMConfig)  # but `data`, `loop`
-  num_folds: int = 5  # by hash of the first human turn
-  record: str = ''  # result file that also takes the numbers; '': none
-
-  def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
-    shared.require(
-      self.num_folds >= 2, f'num_folds={self.num_folds} must be at least 2'
-    )
-    shared.require(
-      self.data.split_offset == 0,
-      f'--config.data.split_offset={self.data.split_offset} is not used; the '
-      'folds are turned by --config.num_folds',
-    )
-    plain = PMConfig()
-    for name in ('seed', 'init_from', 'data', 'loop'):
-      default, own = getattr(plain, name), getattr(self, name)
-      shared.replaced(f'pm.{name}', getattr(self.pm, name), (default, own))
-    _check_both_sides('pm', self.pm)
-
-
-@dataclasses.dataclass(frozen=True)
-class PipelineConfig:
-  """The whole paper in one run; the stages' `*_from` are filled in."""
-
-  world: str = 'lab'
-  size: str = 'nano'
-  seed: int = 0  # of every stage
-  data_dir: str = ''  # world=hh: where the official files are
-  record: str = ''  # result file that also takes the numbers; '': none
-  pretrain: PretrainConfig = field(default_factory=PretrainConfig)
-  distill: DistillConfig = field(default_factory=DistillConfig)
-  pmp: PMPConfig = field(default_factory=PMPConfig)
-  pm: PMConfig = field(default_factory=PMConfig)
-  pm_one_side: PMConfig = field(default_factory=PMConfig)
-  rejection: RejectionConfig = field(default_factory=RejectionConfig)
-  rlhf: RLHFConfig = field(default_factory=RLHFConfig)
-  evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-
-  def __post_init__(self):
-    shared.one_of('world', self.world, shared.WORLDS)
-    shared.require(self.seed >= 0, f'seed={self.seed} is < 0')
-    stages: dict[str, Any] = {
-      name: stage
-      for name, stage in vars(self).items()
-      if dataclasses.is_dataclass(stage)
-    }
-    for name, stage in stages.items():
-      self._check_replaced(name, stage)
-    _check_both_sides('pm_one_side', self.pm_one_side)
-    splits = {
-      f'{name}.data.{field}': getattr(stages[name].data, field)
-      for field in ('test_fraction', 'split_offset')
-      for name in ('pm', 'pm_one_side', 'rejection', 'rlhf', 'evaluate')
-    }
-    for name, value in splits.items():
-      first = f'pm.{name.partition(".")[2]}'
-      shared.require(
-        value == splits[first],
-        f'{name}={value} and {first}={splits[first]}: some comparisons would '
-        'be trained on and then held out; make them equal',
-      )
-
-  def _check_replaced(self, name: str, stage: Any) -> None:
-    """Raises ValueError for a field of a stage that the pipeline fills in."""
-    shared.require(
-      stage.data.world == self.world,
-      f'{name}.data.world={stage.data.world!r} is not world={self.world!r}; '
-      'choose the world of all stages by --config=FILE.py:world=NAME',
-    )
-    data_dirs = ('', self.data_dir)
-    shared.replaced(f'{name}.seed', stage.seed, (0, self.seed))
-    shared.replaced(f'{name}.data.data_dir', stage.data.data_dir, data_dirs)
-    for field, value in vars(stage).items():
-      shared.require(
-        not value or not field.endswith('_from') or field == 'teacher_from',
-        f'--config.{name}.{field}={value} is not used: the stages of a '
-        'pipeline start from each other; run the stage alone with '
-        f'--config.{field}',
-      )
-
-
-def _check_both_sides(name: str, pm: PMConfig) -> None:
-  shared.require(
-    pm.harmless_fraction == -1,
-    f'--config.{name}.harmless_fraction={pm.harmless_fraction} is not used: '
-    'a model is trained on either side; run experiments.pm for a mixture',
-  )
 
 
 def _check_prompt_mix(harmless_fraction: float) -> None:

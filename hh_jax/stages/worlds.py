@@ -199,7 +199,7 @@ def _posts(
 ) -> Sequence[ranked.RankedPost]:
   if data.world == 'hh':
     found = ranked.read_ranked_posts(data.data_dir)
-    ids = order.permutation(seed, 'posts', 0, len(found))[:num]
+    ids = order.permutation(seed, 'posts', 0, len(found))[: num or None]
     if len(ids) < len(found):
       log.info('%d of %d ranked posts are used', len(ids), len(found))
     return [found[i] for i in sorted(ids)]

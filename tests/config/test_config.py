@@ -151,6 +151,11 @@ def test_bad_values_are_named(cls, values, message):
       {'data': {'split_offset': 0.5}},
       r'--config\.data\.split_offset=0\.5 is not used; .* --config\.num_folds',
     ),
+    (
+      config_lib.FoldsConfig,
+      {'data': {'test_fraction': 0.1}},
+      r'--config\.data\.test_fraction=0\.1 is not used; .* --config\.num_folds',
+    ),
   ],
 )
 def test_what_would_be_replaced_is_refused(cls, values, message):

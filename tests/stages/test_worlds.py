@@ -210,6 +210,29 @@ def test_the_lab_has_ranked_answers_and_best_ones():
   assert any(best[pair.prompt.first_human] == pair.chosen for pair in pairs)
 
 
+def test_questions_of_files_are_capped_or_all_taken(hh, tmp_path):
+  rows = [
+    {
+      'site': 's',
+      'question_id': i,
+      'title': f't{i}',
+      'body': 'b',
+      'score': 1,
+      'answers': [
+        {'id': 1, 'score': 5, 'accepted': True, 'text': f'Good {i}.'},
+        {'id': 2, 'score': 1, 'accepted': False, 'text': f'Bad {i}.'},
+      ],
+    }
+    for i in range(7)
+  ]
+  samples.write(tmp_path / 'stackexchange' / 'posts.jsonl', rows)
+  for num, expected in ((3, 3), (0, 7)):
+    assert PMPConfig(data=hh, num_posts=num).num_posts == num
+    assert worlds.ranked_pairs(hh, 0, num, 2).num_posts == expected
+  with pytest.raises(ValueError, match='num_posts'):
+    PMPConfig(data=LAB, num_posts=0)
+
+
 def test_each_world_has_its_prompt():
   lab = worlds.hhh_conversations(LAB)
   real = worlds.hhh_conversations(DataConfig(world='hh'))
