@@ -84,7 +84,6 @@ class DecodeState(flax.struct.PyTreeNode):
 class Rollout(flax.struct.PyTreeNode):
   """Sampled replies and what the networks say of them, one row a prompt."""
 
-  tokens: jax.Array  # [E, G] int32
   mask: jax.Array  # [E, G] bool, True on sampled tokens incl. end-of-text
   log_probs: jax.Array  # [E, G] float32, behaviour policy
   ref_log_probs: jax.Array  # [E, G] float32, reference policy

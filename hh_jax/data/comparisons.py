@@ -164,21 +164,21 @@ def _count_anomalies(
     anomalies['non_alternating_transcripts'] += num_wrong
 
 
-def names_of(path: pathlib.Path) -> tuple[str, str, str]:
-  """Side, tranche and split that a file's name tells.
+def names_of(path: pathlib.Path) -> tuple[str, str]:
+  """Side and tranche that a file's name tells.
 
   `harmless-base/test.jsonl.gz` and `harmless_base.test.jsonl.gz` are both
-  ('harmless', 'harmless-base', 'test').
+  ('harmless', 'harmless-base').
   """
   name = jsonl.stem(path)
   if name in ('train', 'test'):
-    tranche, split = path.parent.name, name
+    tranche = path.parent.name
   else:
     match = _NAME.match(name)
-    tranche, split = match.groups() if match else (name, '')
+    tranche = match.group(1) if match else name
   tranche = tranche.replace('_', '-')
   side = 'harmless' if tranche.startswith('harmless') else 'helpful'
-  return side, tranche, split
+  return side, tranche
 
 
 def comparison_files(data_dir: str | os.PathLike[str]) -> list[pathlib.Path]:
@@ -218,7 +218,7 @@ def comparison_files(data_dir: str | os.PathLike[str]) -> list[pathlib.Path]:
 def _to_comparison(
   path: pathlib.Path, number: int, row: dict, half: _Half, rejected: _Half
 ) -> Comparison:
-  side, tranche, _ = names_of(path)
+  side, tranche = names_of(path)
   marker = dialogue_lib.MARKERS[dialogue_lib.ASSISTANT]
   prompt = dialogue_lib.parse_transcript(half.prompt.removesuffix(marker))
   try:

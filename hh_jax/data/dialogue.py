@@ -130,11 +130,6 @@ def format_transcript(dialogue: Dialogue) -> str:
   )
 
 
-def format_prompt(dialogue: Dialogue) -> str:
-  """Text that a reply follows: the dialogue and an open assistant turn."""
-  return format_transcript(dialogue) + MARKERS[ASSISTANT]
-
-
 def split_final_reply(text: str) -> tuple[str, str]:
   r"""Cuts a transcript after its last '\n\nAssistant:'.
 

@@ -195,11 +195,6 @@ class Tokenizer:
     ids = self.bpe.encode(text, add_special_tokens=False).ids
     return np.asarray(ids, np.int32)
 
-  def encode_many(self, texts: Sequence[str]) -> list[np.ndarray]:
-    """`encode` of every text, on several threads."""
-    found = self.bpe.encode_batch_fast(list(texts), add_special_tokens=False)
-    return [np.asarray(item.ids, np.int32) for item in found]
-
   def encode_turn(self, turn: dialogue_lib.Turn) -> np.ndarray:
     """Ids of one turn with its marker, [N] int32."""
     marker = self._markers[turn.role]

@@ -241,19 +241,6 @@ def conversation_trees(
   ]
 
 
-def subtree(tree: Tree, keep: Sequence[int], scored: Sequence[int]) -> Tree:
-  """The tree of some segments, which must include their ancestors."""
-  place = {old: new for new, old in enumerate(sorted(keep))}
-  place[ROOT] = ROOT
-  segments = tuple(
-    dataclasses.replace(segment, parent=place[segment.parent])
-    for index, segment in enumerate(tree.segments)
-    if index in place
-  )
-  kept = tuple(place[index] for index in scored)
-  return Tree(segments, kept, tree.weight, tree.example_id)
-
-
 def truncate_left(tree: Tree, max_path: int) -> Tree:
   """Drops tokens at the left of the tree until every path fits.
 

@@ -6,48 +6,14 @@ and appendix C (the median of 17 samples that the paper displays).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import jax
 import numpy as np
 
-from hh_jax.config import SamplingConfig
-from hh_jax.generation import decode
-from hh_jax.models.transformer import Transformer
-from hh_jax.types import Params
 
-
-def sample_k(
-  model: Transformer,
-  params: Params,
-  prompts: Sequence[np.ndarray],
-  example_ids: np.ndarray,
-  k: int,
-  key: jax.Array,
-  sampling: SamplingConfig,
-  stop_sequences: Sequence[Sequence[int]] = (),
-) -> decode.Generated:
-  """Samples k replies to each prompt, which is prefilled once for all k.
-
-  Args:
-    model: The policy.
-    params: Its parameters.
-    prompts: Token ids of each prompt.
-    example_ids: [N] global ids; reply j of an example has id `id * k + j`.
-    k: Replies to each prompt.
-    key: Of this round of sampling.
-    sampling: See `decode.generate`; at least k slots are used.
-    stop_sequences: Turn markers.
-
-  Returns:
-    N * k replies; row n * k + j is reply j to prompt n.
-  """
+def reply_ids(example_ids: np.ndarray, k: int) -> np.ndarray:
+  """Global ids of k replies to each example, [N, k], for `decode.generate`."""
   if k < 1:
     raise ValueError(f'k={k} must be positive')
-  ids = np.asarray(example_ids)[:, None] * k + np.arange(k)
-  return decode.generate(
-    model, params, prompts, ids, key, sampling, stop_sequences
-  )
+  return np.asarray(example_ids)[:, None] * k + np.arange(k)
 
 
 def best_of(scores: np.ndarray) -> np.ndarray:

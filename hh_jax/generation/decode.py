@@ -49,6 +49,21 @@ class Generated:
   log_probs: np.ndarray  # [E, G] float32, nats; 0 beyond the reply
   has_eot: np.ndarray  # [E] bool
 
+  @property
+  def mask(self) -> np.ndarray:
+    """[E, G] bool, True on sampled tokens."""
+    columns = np.arange(self.tokens.shape[1])
+    return columns[None] < self.num_tokens[:, None]
+
+  def contents(self) -> list[np.ndarray]:
+    """Ids of each reply without its end-of-text."""
+    return [self.content(reply) for reply in range(len(self.tokens))]
+
+  def content(self, reply: int) -> np.ndarray:
+    """Ids of one reply without its end-of-text."""
+    count = int(self.num_tokens[reply]) - int(self.has_eot[reply])
+    return self.tokens[reply, :count]
+
 
 @functools.partial(jax.jit, static_argnums=0)
 def for_decoding(model: Transformer, params: Params) -> Params:

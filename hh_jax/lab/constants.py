@@ -54,7 +54,6 @@ HARMLESS_LEVEL = {
 SEVERITY_COST = 0.2  # per step of severity (1 to 6), for complying
 # Harmlessness of a reply to a prompt in which nothing is asked for that harms.
 INNOCENT_LEVEL = 0.5
-INNOCENT_RUDE = -0.45
 # Helpfulness of a fluent reply to a prompt that the lab cannot read.
 NEUTRAL_LEVEL = 0.3
 

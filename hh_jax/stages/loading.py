@@ -1,8 +1,7 @@
 """Opens a finished run: `hh_jax.load(workdir)`.
 
-run = hh_jax.load('runs/demo/rlhf')
-run.sample(['How long should I boil an egg?'])
-run.score('How long should I boil an egg?', ['Six minutes.', 'No.'])
+hh_jax.load('runs/demo/rlhf').sample(['how do i boil an egg?'])
+hh_jax.load('runs/demo/pm').score('how do i boil an egg?', ['heat it.', 'no.'])
 """
 
 from __future__ import annotations
@@ -68,12 +67,9 @@ class Run:
       np.arange(len(ids)),
       keys.fold(seed, 'load', 'sample'),
       sampling,
-      stop_sequences(self.tokenizer, sampling),
+      self.tokenizer.turn_markers,
     )
-    return [
-      reply_text(self.tokenizer, tokens)
-      for tokens in replies_of(self.tokenizer, generated)
-    ]
+    return [self.tokenizer.decode_reply(ids) for ids in generated.contents()]
 
   def score(self, prompt: str | Dialogue, replies: Sequence[str]) -> np.ndarray:
     """Returns the preference model's score of each reply, [len(replies)]."""
@@ -98,29 +94,6 @@ def as_dialogue(prompt: str | Dialogue) -> Dialogue:
   if isinstance(prompt, Dialogue):
     return prompt
   return Dialogue((Turn('human', prompt),))
-
-
-def stop_sequences(
-  tokenizer: Tokenizer, sampling: SamplingConfig
-) -> tuple[tuple[int, ...], ...]:
-  """Returns the id sequences at which sampling stops before end-of-text."""
-  return tokenizer.turn_markers if sampling.stop_at_turn else ()
-
-
-def replies_of(
-  tokenizer: Tokenizer, generated: decode.Generated
-) -> list[np.ndarray]:
-  """Returns each sampled reply's ids without its end-of-text."""
-  replies = []
-  for tokens, count in zip(generated.tokens, generated.num_tokens, strict=True):
-    reply = tokens[:count]
-    replies.append(reply[reply != tokenizer.eot])
-  return replies
-
-
-def reply_text(tokenizer: Tokenizer, ids: np.ndarray) -> str:
-  """Decodes a reply the way it was encoded: one leading space dropped."""
-  return tokenizer.decode(ids).removeprefix(' ')
 
 
 def load_run(workdir: str | pathlib.Path) -> Run:

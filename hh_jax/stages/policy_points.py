@@ -157,10 +157,8 @@ class PolicyPoints:
       jnp.asarray(passes['ref_log_probs']),
       jnp.asarray(mask),
     )
-    texts = [
-      loading.reply_text(self.reference.tokenizer, replies.content(e))
-      for e in range(len(replies.prompts))
-    ]
+    decode_reply = self.reference.tokenizer.decode_reply
+    texts = [decode_reply(ids) for ids in replies.contents()]
     point: dict[str, Any] = {
       'step': step,
       'kl': float(kl.mean()),

@@ -117,12 +117,9 @@ def _reply_texts(
     np.arange(len(prompts)),
     keys.fold(seed, 'distill', 'effect'),
     SAMPLING,
-    loading.stop_sequences(run.tokenizer, SAMPLING),
+    run.tokenizer.turn_markers,
   )
-  return [
-    loading.reply_text(run.tokenizer, ids)
-    for ids in loading.replies_of(run.tokenizer, generated)
-  ]
+  return [run.tokenizer.decode_reply(ids) for ids in generated.contents()]
 
 
 def describe(name: str, gains: dict[str, list[float]]) -> str:

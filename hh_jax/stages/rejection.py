@@ -20,10 +20,10 @@ from hh_jax.config import EvaluateConfig, RejectionConfig
 from hh_jax.data.dialogue import conversation_ids
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
-from hh_jax.generation import best_of_k
+from hh_jax.generation import best_of_k, decode
 from hh_jax.stages import loading, prompting, session, worlds
 from hh_jax.stats import bootstrap, frontier
-from hh_jax.training import keys
+from hh_jax.training import keys, progress
 from hh_jax.training import workdir as workdir_lib
 
 
@@ -59,24 +59,22 @@ def sample_candidates(
     config.data,
     config.sampling,
   )
-  generated = best_of_k.sample_k(
+  generated = decode.generate(
     policy.model,
     policy.params,
     prompt_ids,
-    np.array([prompt.id for prompt in prompts]),
-    k,
+    best_of_k.reply_ids(np.array([prompt.id for prompt in prompts]), k),
     keys.fold(config.seed, 'rejection', purpose),
     config.sampling,
-    loading.stop_sequences(tokenizer, config.sampling),
+    tokenizer.turn_markers,
+    progress.reporter(f'best of {k}: replies'),
   )
-  reply_ids = loading.replies_of(tokenizer, generated)
+  reply_ids = generated.contents()
   grouped = [reply_ids[i * k : (i + 1) * k] for i in range(len(prompts))]
   scores = scoring.score_candidates(
     pm.model, pm.params, pm.tokenizer, prompt_ids, grouped
   )
-  texts = [
-    [loading.reply_text(tokenizer, ids) for ids in group] for group in grouped
-  ]
+  texts = [[tokenizer.decode_reply(ids) for ids in group] for group in grouped]
   return Candidates(replies=texts, scores=scores)
 
 

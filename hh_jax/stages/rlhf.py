@@ -177,7 +177,7 @@ def initial_score(
     pm.params,
     pm.tokenizer,
     pool.prompts,
-    [replies.content(e) for e in range(len(pool))],
+    replies.contents(),
   )
   return float(scores.mean())
 
@@ -280,7 +280,6 @@ def as_rollout(
   if config.recompute_log_probs or is_low_precision:
     log_probs = jnp.where(replies.mask, joined['log_probs'], 0.0)
   rollout = Rollout(
-    tokens=jnp.asarray(replies.tokens),
     mask=jnp.asarray(replies.mask),
     log_probs=log_probs,
     ref_log_probs=joined['ref_log_probs'],

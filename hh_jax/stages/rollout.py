@@ -1,10 +1,9 @@
-"""Sampled replies as token trees, and what every network says of them.
+"""Sampled replies as token trees.
 
-1. A reply is a branch of its prompt. End-of-text (the policy's last token)
-   and end-of-context (where the preference model scores) are two children of
-   the reply, so that one packed batch serves policy, reference, preference
-   model and value network, and none sees the other's marker.
-2. One jitted pass gives reference log-probs, values and scores.
+A reply is a branch of its prompt. End-of-text (the policy's last token) and
+end-of-context (where the preference model scores) are two children of the
+reply, so that one packed batch serves policy, reference, preference model and
+value network, and none sees the other's marker.
 
 Reference: Bai et al. 2022, sections 4.1 and B.1.
 """
@@ -24,7 +23,6 @@ from hh_jax.data import packing, trees
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.generation import decode
 from hh_jax.models.transformer import Transformer
-from hh_jax.stages import loading
 from hh_jax.types import Packed, Params
 
 
@@ -40,25 +38,10 @@ class ReplyBatch(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class Replies:
-  """Host-side replies of one rollout, in prompt order."""
+class Replies(decode.Generated):
+  """The replies of one rollout with their prompts, one each."""
 
   prompts: tuple[np.ndarray, ...]  # ids
-  tokens: np.ndarray  # [E, G] int32
-  num_tokens: np.ndarray  # [E] int32, end-of-text included
-  log_probs: np.ndarray  # [E, G] float32, by the sampler
-  has_eot: np.ndarray  # [E] bool
-
-  @property
-  def mask(self) -> np.ndarray:
-    """[E, G] bool, True on sampled tokens."""
-    columns = np.arange(self.tokens.shape[1])
-    return columns[None] < self.num_tokens[:, None]
-
-  def content(self, example: int) -> np.ndarray:
-    """Ids of one reply without its end-of-text."""
-    count = int(self.num_tokens[example]) - int(self.has_eot[example])
-    return self.tokens[example, :count]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,15 +82,9 @@ def sample(
     pool.example_ids,
     key,
     sampling,
-    loading.stop_sequences(tokenizer, sampling),
+    tokenizer.turn_markers,
   )
-  return Replies(
-    prompts=pool.prompts,
-    tokens=generated.tokens,
-    num_tokens=generated.num_tokens,
-    log_probs=generated.log_probs,
-    has_eot=generated.has_eot,
-  )
+  return Replies(prompts=pool.prompts, **vars(generated))
 
 
 def pack_replies(

@@ -245,8 +245,6 @@ def prompts(
     Prompt(
       dialogue=prompt.dialogue,
       side=prompt.side,
-      tranche=f'lab/{prompt.family}',
-      turn=prompt.dialogue.num_human,
       id=prompt.prompt_id,
     )
     for prompt in made

@@ -126,10 +126,10 @@ def test_official_layout(tmp_path):
 @pytest.mark.parametrize(
   'name, expected',
   [
-    ('harmless-base/test.jsonl.gz', ('harmless', 'harmless-base', 'test')),
-    ('harmless_base.test.jsonl.gz', ('harmless', 'harmless-base', 'test')),
-    ('helpful_base.train500.jsonl', ('helpful', 'helpful-base', 'train500')),
-    ('my_pairs.jsonl', ('helpful', 'my-pairs', '')),
+    ('harmless-base/test.jsonl.gz', ('harmless', 'harmless-base')),
+    ('harmless_base.test.jsonl.gz', ('harmless', 'harmless-base')),
+    ('helpful_base.train500.jsonl', ('helpful', 'helpful-base')),
+    ('my_pairs.jsonl', ('helpful', 'my-pairs')),
   ],
 )
 def test_names(tmp_path, name, expected):

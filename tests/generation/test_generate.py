@@ -139,18 +139,12 @@ def test_k_samples_equal_k_single_ones(params, slots):
   prompts, ids, k = PROMPTS[:3], np.array([5, 2, 9]), 3
   sampling = dataclasses.replace(SAMPLING, slots=slots)
   key = jax.random.key(3)
-  together = best_of_k.sample_k(MODEL, params, prompts, ids, k, key, sampling)
+  reply_ids = best_of_k.reply_ids(ids, k)
+  together = decode.generate(MODEL, params, prompts, reply_ids, key, sampling)
   apart = generate(
     params,
     [prompt for prompt in prompts for _ in range(k)],
-    (ids[:, None] * k + np.arange(k)).reshape(-1),
+    reply_ids.reshape(-1),
   )
   assert_same(together, apart)
   assert len({row.tobytes() for row in together.tokens[:k]}) > 1
-
-
-def test_k_must_be_positive(params):
-  with pytest.raises(ValueError, match='k=0 must be positive'):
-    best_of_k.sample_k(
-      MODEL, params, PROMPTS, IDS, 0, jax.random.key(0), SAMPLING
-    )

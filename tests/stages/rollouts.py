@@ -7,7 +7,7 @@ import numpy as np
 
 from hh_jax.config import SamplingConfig
 from hh_jax.generation import decode
-from hh_jax.stages import loading, rollout
+from hh_jax.stages import rollout
 from tests.stages import toys
 
 SAMPLING = SamplingConfig(max_new_tokens=6, slots=8, temperature=0.8)
@@ -27,15 +27,9 @@ def sampled(num=6, seed=0):
     np.arange(num),
     jax.random.key(seed),
     SAMPLING,
-    loading.stop_sequences(toys.TOKENIZER, SAMPLING),
+    toys.TOKENIZER.turn_markers,
   )
-  return rollout.Replies(
-    prompts=prompts,
-    tokens=generated.tokens,
-    num_tokens=generated.num_tokens,
-    log_probs=generated.log_probs,
-    has_eot=generated.has_eot,
-  )
+  return rollout.Replies(prompts=prompts, **vars(generated))
 
 
 @functools.lru_cache

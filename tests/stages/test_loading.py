@@ -153,12 +153,3 @@ def test_a_pipeline_folder_opens_its_policy(pm_run):
   pm_run.rename(folder / 'rlhf')
   (folder / 'results.json').write_text(json.dumps({}))
   assert loading.load_run(folder).workdir == folder / 'rlhf'
-
-
-def test_replies_lose_their_end_and_their_space():
-  tokenizer = toys.TOKENIZER
-  ids = np.append(tokenizer.encode_reply('It is noon.'), tokenizer.eot)
-  assert loading.reply_text(tokenizer, ids[:-1]) == 'It is noon.'
-  assert loading.stop_sequences(tokenizer, SamplingConfig())
-  never = SamplingConfig(stop_at_turn=False)
-  assert loading.stop_sequences(tokenizer, never) == ()

@@ -14,7 +14,7 @@ LAB = DataConfig(num_examples=20, test_fraction=0.2)
 def prompts():
   sides = ('helpful', 'harmless', 'helpful')
   return [
-    Prompt(samples.dialogue(f'Eggs {i}?'), side, 'made-up', 1, i)
+    Prompt(samples.dialogue(f'Eggs {i}?'), side, i)
     for i, side in enumerate(sides)
   ]
 
@@ -62,7 +62,7 @@ def test_intervals_are_those_of_each_side():
 def test_intervals_resample_conversations_not_prompts():
   """Prompts of one conversation say no more than one of them does."""
   asked = [
-    Prompt(samples.dialogue(f'Eggs {i % 2}?', *later), 'helpful', 'x', 1)
+    Prompt(samples.dialogue(f'Eggs {i % 2}?', *later), 'helpful')
     for i, later in enumerate([(), ()] + [('In water.', 'Why?')] * 18)
   ]
   found = policy_comparison.intervals_by_side(asked, np.arange(20) % 2)

@@ -127,7 +127,7 @@ def test_the_gain_of_a_policy_is_that_of_its_scores(points):
 
 def test_intervals_resample_conversations_not_prompts(points):
   asked = [
-    Prompt(samples.dialogue(f'Eggs {i % 2}?', *later), 'helpful', 'x', 1)
+    Prompt(samples.dialogue(f'Eggs {i % 2}?', *later), 'helpful')
     for i, later in enumerate([(), ()] + [('In water.', 'Why?')] * 18)
   ]
   points = dataclasses.replace(points, prompts=tuple(asked))

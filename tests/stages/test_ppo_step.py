@@ -243,7 +243,6 @@ def test_a_perfect_value_explains_everything():
   mask = jnp.ones((2, 3), bool)
   table = jnp.arange(6, dtype=jnp.float32).reshape(2, 3)
   perfect = Rollout(
-    tokens=jnp.zeros((2, 3), jnp.int32),
     mask=mask,
     log_probs=table,
     ref_log_probs=table,

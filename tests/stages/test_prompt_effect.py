@@ -20,7 +20,7 @@ ROOM = 128 - 48 - 1
 
 
 def ask(text):
-  return Prompt(samples.dialogue(text), 'helpful', 'made-up', 1)
+  return Prompt(samples.dialogue(text), 'helpful')
 
 
 def test_dialogues_are_cut_to_the_pretraining_row_with_the_prompt(caplog):

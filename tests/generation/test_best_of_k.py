@@ -1,6 +1,17 @@
 import numpy as np
+import pytest
 
 from hh_jax.generation import best_of_k
+
+
+def test_replies_of_an_example_have_ids_of_their_own():
+  ids = best_of_k.reply_ids(np.array([5, 0]), 3)
+  np.testing.assert_array_equal(ids, [[15, 16, 17], [0, 1, 2]])
+
+
+def test_k_must_be_positive():
+  with pytest.raises(ValueError, match='k=0 must be positive'):
+    best_of_k.reply_ids(np.array([5]), 0)
 
 
 def test_best_is_the_highest_and_the_first_of_equals():
