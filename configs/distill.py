@@ -8,7 +8,7 @@ Arguments as in configs/pretrain.py.
 """
 
 from configs import presets
-from hh_jax.config import DistillConfig, parse_arg, to_config_dict
+from hh_jax.config import DistillConfig
 
 
 def build(choice: presets.Choice) -> DistillConfig:
@@ -23,7 +23,7 @@ def build(choice: presets.Choice) -> DistillConfig:
       max_path=128 if choice.is_nano else 0,
       num_examples=choice.pick(2500, 1000, 40) if choice.world == 'lab' else 0,
     ),
-    optimizer=presets.rate(choice, 0.05, 0.5, 'linear'),  # [§A.1]
+    optimizer=presets.optimizer(choice, 0.05, 0.5, 'linear'),  # [§A.1]
     loop=presets.loop(choice),
     # 350M tokens in sequences of 8,192 [§A.1] are 1,335 steps.
     num_steps=choice.pick(num_full_steps(choice), 40, 2),
@@ -38,5 +38,4 @@ def num_full_steps(choice: presets.Choice) -> int:
 
 
 def get_config(arg: str | None = None):
-  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
-  return to_config_dict(build(choice))
+  return presets.config_of(build, arg)

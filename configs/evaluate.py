@@ -9,7 +9,7 @@ Arguments as in configs/pretrain.py.
 """
 
 from configs import pm, presets
-from hh_jax.config import EvaluateConfig, parse_arg, to_config_dict
+from hh_jax.config import EvaluateConfig
 
 
 def build(choice: presets.Choice) -> EvaluateConfig:
@@ -27,5 +27,4 @@ def build(choice: presets.Choice) -> EvaluateConfig:
 
 
 def get_config(arg: str | None = None):
-  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
-  return to_config_dict(build(choice))
+  return presets.config_of(build, arg)

@@ -10,13 +10,7 @@ Arguments as in configs/pretrain.py.
 import dataclasses
 
 from configs import pm, presets
-from hh_jax.config import (
-  DataConfig,
-  FoldsConfig,
-  LoopConfig,
-  parse_arg,
-  to_config_dict,
-)
+from hh_jax.config import DataConfig, FoldsConfig, LoopConfig
 
 
 def build(choice: presets.Choice) -> FoldsConfig:
@@ -30,5 +24,4 @@ def build(choice: presets.Choice) -> FoldsConfig:
 
 
 def get_config(arg: str | None = None):
-  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
-  return to_config_dict(build(choice))
+  return presets.config_of(build, arg)

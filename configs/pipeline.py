@@ -22,7 +22,7 @@ from configs import (
   rejection,
   rlhf,
 )
-from hh_jax.config import PipelineConfig, PMConfig, parse_arg, to_config_dict
+from hh_jax.config import PipelineConfig, PMConfig
 
 # Of the training comparisons this part trains the PM that rewards, the rest
 # the held-out one. Deviation: the robustness study halves them [§4.2]; here
@@ -54,5 +54,4 @@ def with_span(config: PMConfig) -> PMConfig:
 
 
 def get_config(arg: str | None = None):
-  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
-  return to_config_dict(build(choice))
+  return presets.config_of(build, arg)

@@ -8,7 +8,7 @@ comparisons, -1 takes them as they come).
 """
 
 from configs import presets
-from hh_jax.config import PMConfig, parse_arg, to_config_dict
+from hh_jax.config import PMConfig
 
 
 def build(choice: presets.Choice, harmless: float = -1.0) -> PMConfig:
@@ -20,7 +20,7 @@ def build(choice: presets.Choice, harmless: float = -1.0) -> PMConfig:
     data=presets.data(
       choice, row_length, batch_size, num_examples=num_comparisons(choice)
     ),
-    optimizer=presets.rate(
+    optimizer=presets.optimizer(
       choice,
       0.01,  # [§3.1]
       0.5,
@@ -42,6 +42,4 @@ def num_comparisons(choice: presets.Choice) -> int:
 
 
 def get_config(arg: str | None = None):
-  values = parse_arg(arg, harmless=-1.0, **presets.ARGUMENTS)
-  harmless = values.pop('harmless')
-  return to_config_dict(build(presets.Choice(**values), harmless))
+  return presets.config_of(build, arg, harmless=-1.0)

@@ -7,7 +7,7 @@ Arguments as in configs/pretrain.py.
 """
 
 from configs import presets
-from hh_jax.config import PMPConfig, parse_arg, to_config_dict
+from hh_jax.config import PMPConfig
 
 
 def build(choice: presets.Choice) -> PMPConfig:
@@ -15,7 +15,7 @@ def build(choice: presets.Choice) -> PMPConfig:
   batch_size = choice.pick(16 if choice.is_small_data else 64, 64, 4)
   return PMPConfig(
     data=presets.data(choice, row_length, batch_size),
-    optimizer=presets.rate(
+    optimizer=presets.optimizer(
       choice,
       0.1,  # [§A.2]
       1.0,
@@ -45,5 +45,4 @@ def num_posts(choice: presets.Choice) -> int:
 
 
 def get_config(arg: str | None = None):
-  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
-  return to_config_dict(build(choice))
+  return presets.config_of(build, arg)

@@ -9,6 +9,9 @@ are the ladder's; what the small lab models need instead is marked
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+
+import ml_collections
 
 from hh_jax.config import (
   DataConfig,
@@ -16,6 +19,8 @@ from hh_jax.config import (
   ModelConfig,
   OptimizerConfig,
   SamplingConfig,
+  parse_arg,
+  to_config_dict,
 )
 from hh_jax.models.sizes import model_config
 
@@ -50,6 +55,21 @@ class Choice:
   def pick(self, full: int, demo: int, smoke: int) -> int:
     """Returns the number of this choice's scale."""
     return {'full': full, 'demo': demo, 'smoke': smoke}[self.scale]
+
+
+def config_of(
+  build: Callable[..., object], arg: str | None, **own: float
+) -> ml_collections.ConfigDict:
+  """Returns what `build` makes of a config file's argument.
+
+  Args:
+    build: Of a Choice and the file's own arguments.
+    arg: What stands after the colon: 'name=value,...'.
+    **own: Names and defaults of the file's own arguments.
+  """
+  values = parse_arg(arg, **own, **ARGUMENTS)
+  mine = {name: values.pop(name) for name in own}
+  return to_config_dict(build(Choice(**values), **mine))
 
 
 def model(choice: Choice) -> ModelConfig:
@@ -106,7 +126,7 @@ def loop(choice: Choice) -> LoopConfig:
   )
 
 
-def rate(
+def optimizer(
   choice: Choice,
   paper_multiple: float,
   nano_multiple: float,
@@ -114,7 +134,7 @@ def rate(
   warmup_steps: int = 0,
   nano_schedule: str = '',
 ) -> OptimizerConfig:
-  """Returns the paper's multiple of lr_pretrain, or what a nano rung needs.
+  """Returns Adam at the paper's multiple of lr_pretrain, or a nano rung's.
 
   Deviation: a nano rung learns from few steps, often a few hundred, and the
   paper's multiples would hardly move its weights (benchmarks/NOTES.md). Where

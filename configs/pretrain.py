@@ -8,7 +8,7 @@ demo, smoke). World hh needs --config.data.data_dir=FOLDER with text.
 """
 
 from configs import presets
-from hh_jax.config import PretrainConfig, parse_arg, to_config_dict
+from hh_jax.config import PretrainConfig
 
 
 def build(choice: presets.Choice) -> PretrainConfig:
@@ -24,7 +24,9 @@ def build(choice: presets.Choice) -> PretrainConfig:
     data=presets.data(
       choice, row_length, batch_size, num_examples=num_documents(choice)
     ),
-    optimizer=presets.rate(choice, 1.0, 1.5, 'cosine', choice.pick(200, 60, 1)),
+    optimizer=presets.optimizer(
+      choice, 1.0, 1.5, 'cosine', choice.pick(200, 60, 1)
+    ),
     loop=presets.loop(choice),
     num_steps=num_steps,
     tokenizer_documents=choice.pick(3000, 2000, 60),
@@ -42,5 +44,4 @@ def num_documents(choice: presets.Choice) -> int:
 
 
 def get_config(arg: str | None = None):
-  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
-  return to_config_dict(build(choice))
+  return presets.config_of(build, arg)

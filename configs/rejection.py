@@ -9,7 +9,7 @@ Arguments as in configs/pretrain.py, and k.
 """
 
 from configs import presets
-from hh_jax.config import RejectionConfig, parse_arg, to_config_dict
+from hh_jax.config import RejectionConfig
 
 
 def build(choice: presets.Choice, k: int = 16) -> RejectionConfig:
@@ -23,6 +23,4 @@ def build(choice: presets.Choice, k: int = 16) -> RejectionConfig:
 
 
 def get_config(arg: str | None = None):
-  values = parse_arg(arg, k=16, **presets.ARGUMENTS)
-  k = values.pop('k')
-  return to_config_dict(build(presets.Choice(**values), k))
+  return presets.config_of(build, arg, k=16)

@@ -8,7 +8,7 @@ Arguments as in configs/pretrain.py.
 """
 
 from configs import presets
-from hh_jax.config import RLHFConfig, parse_arg, to_config_dict
+from hh_jax.config import RLHFConfig
 
 
 def build(choice: presets.Choice) -> RLHFConfig:
@@ -20,7 +20,7 @@ def build(choice: presets.Choice) -> RLHFConfig:
       choice.pick(64 if choice.is_small_data else 128, 128, 8),
     ),
     sampling=presets.sampling(choice),
-    optimizer=presets.rate(
+    optimizer=presets.optimizer(
       choice,
       0.01,  # [§4.1]
       0.05,
@@ -42,5 +42,4 @@ def build(choice: presets.Choice) -> RLHFConfig:
 
 
 def get_config(arg: str | None = None):
-  choice = presets.Choice(**parse_arg(arg, **presets.ARGUMENTS))
-  return to_config_dict(build(choice))
+  return presets.config_of(build, arg)
