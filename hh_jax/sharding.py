@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import re
@@ -30,6 +31,8 @@ from jax.sharding import (
 TreeT = TypeVar('TreeT')
 Axes = tuple[str | None, ...]
 Layout = Mapping[str, tuple[str, ...]]
+
+log = logging.getLogger(__name__)
 
 MESH_AXES = ('data', 'fsdp', 'tensor')
 
@@ -184,7 +187,7 @@ def tree_shardings(
     ValueError: A leaf that is no scalar does not match exactly one rule.
   """
   for line in replicated_axes(tree, mesh, layout):
-    logging.getLogger(__name__).warning('%s on mesh %s', line, mesh.shape)
+    log.warning('%s on mesh %s', line, mesh.shape)
   return jax.tree_util.tree_map_with_path(
     lambda path, leaf: NamedSharding(
       mesh, _leaf_spec(path, leaf, mesh, layout)[1]
@@ -209,8 +212,21 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty or mesh.size == 1:
     return x
-  spec, _ = _spec(axes, x.shape, dict(mesh.shape), _ACTIVATIONS)
+  spec, dropped = _spec(axes, x.shape, dict(mesh.shape), _ACTIVATIONS)
+  if dropped:
+    _say_dropped(tuple(dropped), tuple(mesh.shape.items()))
   return jax.lax.with_sharding_constraint(x, spec)
+
+
+@functools.cache
+def _say_dropped(
+  dropped: tuple[str, ...], mesh_shape: tuple[tuple[str, int], ...]
+) -> None:
+  log.info(
+    'activations: %s is not divided by the mesh %s and is replicated',
+    ', '.join(dropped),
+    dict(mesh_shape),
+  )
 
 
 def constrain_tree(tree: TreeT, layout: str = 'train') -> TreeT:

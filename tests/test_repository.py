@@ -1,4 +1,6 @@
 import ast
+import dataclasses
+import importlib
 import json
 import os
 import pathlib
@@ -114,7 +116,7 @@ def test_readme_has_the_two_commands():
 
 
 @pytest.mark.parametrize('command', readme_commands(), ids=' '.join)
-def test_every_readme_command_parses(command):
+def test_every_readme_command_parses(command, monkeypatch):
   program, *args = command
   if program == 'make':
     assert set(args) <= make_targets()
@@ -126,11 +128,15 @@ def test_every_readme_command_parses(command):
   assert (ROOT / f'{args[1].replace(".", "/")}.py').is_file()
   if not args[1].startswith('experiments.'):
     return
-  path, overrides = cli.take_config(args[2:])
-  name, colon, arg = path.partition(':')
-  values = cli.load_config(f'{ROOT / name}{colon}{arg}')
-  cli.check_overrides(values, overrides)
-  assert cli.apply_flags(values, overrides)
+  module = importlib.import_module(args[1])
+  (config_type,) = (
+    value
+    for value in vars(module).values()
+    if dataclasses.is_dataclass(value) and value.__name__.endswith('Config')
+  )
+  monkeypatch.chdir(ROOT)
+  _, workdir = cli.parse(config_type, args[2:])
+  assert workdir
 
 
 def test_makefile_targets_have_recipes():

@@ -36,7 +36,7 @@ class FoldsConfig:
   record: str = ''  # result file that also takes the numbers; '': none
 
   def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
+    shared.runnable(self)
     shared.require(
       self.num_folds >= 2, f'num_folds={self.num_folds} must be at least 2'
     )
@@ -74,7 +74,7 @@ class PipelineConfig:
 
   def __post_init__(self):
     shared.one_of('world', self.world, shared.WORLDS)
-    shared.require(self.seed >= 0, f'seed={self.seed} is < 0')
+    shared.is_seed(self.seed)
     stages: dict[str, Any] = {
       name: stage
       for name, stage in vars(self).items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 WORLDS = ('lab', 'hh')
 
@@ -31,6 +32,22 @@ def positive(owner: object, *names: str) -> None:
   for name in names:
     value = getattr(owner, name)
     require(value > 0, f'{name}={value!r} must be positive')
+
+
+def counts(owner: Any) -> None:
+  """Raises ValueError for a whole number of a config below zero."""
+  for field in dataclasses.fields(owner):
+    value = getattr(owner, field.name)
+    require(
+      not isinstance(value, int) or value >= 0, f'{field.name}={value} is < 0'
+    )
+
+
+def fraction(owner: object, *names: str) -> None:
+  """Raises ValueError unless the named attributes are within [0, 1]."""
+  for name in names:
+    value = getattr(owner, name)
+    require(0 <= value <= 1, f'{name}={value} is outside [0, 1]')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +83,7 @@ class ModelConfig:
   remat: bool = False  # recompute each block in the backward pass
 
   def __post_init__(self):
+    counts(self)
     positive(
       self,
       'num_layers',
@@ -94,10 +112,18 @@ class ModelConfig:
       f'num_kv_heads={self.num_kv_heads} does not divide '
       f'num_heads={self.num_heads}',
     )
+    fraction(self, 'rotary_fraction')
     require(
-      0 <= self.rotary_fraction <= 1,
-      f'rotary_fraction={self.rotary_fraction} is outside [0, 1]',
+      self.positions != 'rotary' or self.num_rotary % 2 == 0,
+      f'rotary positions turn pairs, and rotary_fraction={self.rotary_fraction}'
+      f' of a head of {self.width_of_head} is {self.num_rotary} dimensions; '
+      'choose an even number',
     )
+
+  @property
+  def num_rotary(self) -> int:
+    """Dimensions of a head that positions turn."""
+    return int(self.width_of_head * self.rotary_fraction)
 
   @property
   def kv_heads(self) -> int:
@@ -158,8 +184,13 @@ class OptimizerConfig:
   def __post_init__(self):
     one_of('schedule', self.schedule, ('constant', 'linear', 'cosine'))
     positive(self, 'lr_multiple', 'eps', 'clip_norm')
-    require(self.lr_override >= 0, f'lr_override={self.lr_override} is < 0')
-    require(self.warmup_steps >= 0, f'warmup_steps={self.warmup_steps} < 0')
+    counts(self)
+    for name in ('lr_override', 'weight_decay'):
+      value = getattr(self, name)
+      require(value >= 0, f'{name}={value} is < 0')
+    for name in ('beta1', 'beta2'):
+      value = getattr(self, name)
+      require(0 <= value < 1, f'{name}={value} is outside [0, 1)')
 
   def peak_lr(self, model: ModelConfig) -> float:
     return self.lr_override or self.lr_multiple * lr_pretrain(model)
@@ -178,6 +209,7 @@ class LoopConfig:
   mesh_tensor: int = 1  # devices that split matrices
 
   def __post_init__(self):
+    counts(self)
     positive(
       self,
       'log_every',
@@ -185,10 +217,6 @@ class LoopConfig:
       'mesh_data',
       'mesh_fsdp',
       'mesh_tensor',
-    )
-    require(
-      self.checkpoint_every >= 0,
-      f'checkpoint_every={self.checkpoint_every} is < 0',
     )
 
 
@@ -213,6 +241,7 @@ class DataConfig:
     one_of('world', self.world, WORLDS)
     one_of('long_paths', self.long_paths, ('truncate', 'reject'))
     one_of('trees', self.trees, ('comparison', 'conversation'))
+    counts(self)
     positive(self, 'batch_size', 'row_length')
     require(
       0 <= self.max_path <= self.row_length,
@@ -244,13 +273,26 @@ class SamplingConfig:
   stop_at_turn: bool = True  # stop where the model opens the next turn
 
   def __post_init__(self):
+    counts(self)
     positive(self, 'max_new_tokens', 'temperature', 'slots')
     require(0 < self.top_p <= 1, f'top_p={self.top_p} is outside (0, 1]')
 
 
-def runnable(seed: int, data: DataConfig, loop: LoopConfig) -> None:
-  """Raises ValueError for a negative seed or a batch the mesh cannot hold."""
+def is_seed(seed: int) -> None:
+  """Raises ValueError for a seed that random keys cannot take."""
   require(seed >= 0, f'seed={seed} is < 0')
+  require(seed < 2**32, f'seed={seed} is not below 2**32')
+
+
+def runnable(stage: Any) -> None:
+  """Raises ValueError for what no stage can run.
+
+  Args:
+    stage: Config with `seed`, `data` and `loop`.
+  """
+  is_seed(stage.seed)
+  counts(stage)
+  loop, data = stage.loop, stage.data
   ways = loop.mesh_data * loop.mesh_fsdp
   require(
     data.batch_size % ways == 0,

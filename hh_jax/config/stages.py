@@ -42,7 +42,7 @@ class PretrainConfig:
   tokenizer_documents: int = 4000  # documents it is trained on
 
   def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
+    shared.runnable(self)
     shared.positive(self, 'num_steps', 'tokenizer_documents')
 
 
@@ -64,12 +64,9 @@ class DistillConfig:
   # and the student's are measured
 
   def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
+    shared.runnable(self)
     shared.positive(self, 'num_steps', 'top_k')
-    shared.require(
-      0 <= self.text_fraction <= 1,
-      f'text_fraction={self.text_fraction} is outside [0, 1]',
-    )
+    shared.fraction(self, 'text_fraction')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +84,9 @@ class PMPConfig:
   lm_coef: float = 0.0  # weight of an LM loss, good side [A-2nd: a switch]
 
   def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
+    shared.runnable(self)
     shared.positive(self, 'pairs_per_post')
-    if self.num_posts or self.data.world == 'lab':
+    if self.data.world == 'lab':
       shared.positive(self, 'num_posts')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
 
@@ -110,7 +107,7 @@ class PMConfig:
   eval_comparisons: int = 2000  # most test comparisons scored at the end
 
   def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
+    shared.runnable(self)
     shared.positive(self, 'harmless_weight')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
     shared.require(
@@ -135,11 +132,11 @@ class RejectionConfig:
   harmless_fraction: float = 0.5  # of the prompts [open]
 
   def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
+    shared.runnable(self)
     shared.room_for_prompt(self.data, self.sampling)
     shared.prompts_held_out(self.data)
     shared.positive(self, 'k', 'num_prompts')
-    _check_prompt_mix(self.harmless_fraction)
+    shared.fraction(self, 'harmless_fraction')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +175,7 @@ class RLHFConfig:
   eval_prompts: int = 512  # held-out prompts of each point
 
   def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
+    shared.runnable(self)
     shared.room_for_prompt(self.data, self.sampling)
     shared.prompts_held_out(self.data)
     shared.positive(
@@ -199,13 +196,16 @@ class RLHFConfig:
       'whole distribution; set it to 1 [fn 12]',
     )
     shared.one_of('missing_eot_score', self.missing_eot_score, ('pm', 'fixed'))
-    shared.require(self.kl_coef >= 0, f'kl_coef={self.kl_coef} is < 0')
+    shared.fraction(self, 'discount', 'gae_lambda')
+    for name in ('kl_coef', 'value_coef', 'value_clip'):
+      value = getattr(self, name)
+      shared.require(value >= 0, f'{name}={value} is < 0')
     shared.require(
       self.data.batch_size % self.minibatches == 0,
       f'minibatches={self.minibatches} does not divide '
       f'batch_size={self.data.batch_size}',
     )
-    _check_prompt_mix(self.harmless_fraction)
+    shared.fraction(self, 'harmless_fraction')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +230,7 @@ class EvaluateConfig:
   num_dialogues: int = 10  # shown before and after in the report
 
   def __post_init__(self):
-    shared.runnable(self.seed, self.data, self.loop)
+    shared.runnable(self)
     shared.room_for_prompt(self.data, self.sampling)
     shared.prompts_held_out(self.data)
     shared.positive(
@@ -241,10 +241,3 @@ class EvaluateConfig:
       'games_per_prompt',
       'num_bootstrap',
     )
-
-
-def _check_prompt_mix(harmless_fraction: float) -> None:
-  shared.require(
-    0 <= harmless_fraction <= 1,
-    f'harmless_fraction={harmless_fraction} is outside [0, 1]',
-  )

@@ -65,23 +65,27 @@ def summary(card: dict[str, Any]) -> str:
   )
 
 
-def write_card(card: dict[str, Any], folder: pathlib.Path) -> pathlib.Path:
-  """Writes `data_card.json`; a different card that is there is kept.
+def holds(folder: pathlib.Path, card: dict[str, Any]) -> bool:
+  """Whether the folder has this card already.
 
   Raises:
-    ValueError: the folder holds a card of other data, or an unreadable one.
+    ValueError: The folder holds a card of other data, or an unreadable one.
   """
   path = folder / CARD_NAME
-  if path.exists():
-    try:
-      existing = json.loads(path.read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-      existing = None
-    if existing != card:
-      raise ValueError(
-        f'{path} is the card of other data; choose another --out or remove it'
-      )
-  folder.mkdir(parents=True, exist_ok=True)
+  if not path.exists():
+    return False
+  try:
+    existing = json.loads(path.read_text(encoding='utf-8'))
+  except (json.JSONDecodeError, UnicodeDecodeError):
+    existing = None
+  if existing != card:
+    raise ValueError(
+      f'{path} is the card of other data; choose another --out or remove it'
+    )
+  return True
+
+
+def write_card(card: dict[str, Any], folder: pathlib.Path) -> None:
+  """Writes `data_card.json` into a folder."""
   text = json.dumps(card, indent=2, ensure_ascii=False) + '\n'
-  path.write_text(text, encoding='utf-8')
-  return path
+  (folder / CARD_NAME).write_text(text, encoding='utf-8')

@@ -186,8 +186,8 @@ def comparison_files(data_dir: str | os.PathLike[str]) -> list[pathlib.Path]:
 
   Args:
     data_dir: A jsonl[.gz] file; a folder with the official layout
-      `{tranche}/{train,test}.jsonl.gz`; a folder of jsonl[.gz] files; or a
-      folder that has one of these as `hh_rlhf`.
+      `{tranche}/{train,test}.jsonl.gz`, with jsonl[.gz] files of its own, or
+      both; or a folder that has one of these as `hh_rlhf`.
 
   Raises:
     ValueError: there is nothing to read there.
@@ -206,7 +206,7 @@ def comparison_files(data_dir: str | os.PathLike[str]) -> list[pathlib.Path]:
       if (folder / tranche).is_dir()
       for file in jsonl.files_in(folder / tranche)
     ]
-    found = found or jsonl.files_in(folder)
+    found += jsonl.files_in(folder)
     if found:
       return found
   raise ValueError(

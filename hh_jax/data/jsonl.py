@@ -61,7 +61,7 @@ def _check_head(path: pathlib.Path) -> bool:
 def _parse_row(path: pathlib.Path, number: int, line: bytes) -> dict:
   try:
     row = json.loads(line)
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(
       f'{path} row {number}: not JSON ({error}); each line must be one '
       'JSON object'

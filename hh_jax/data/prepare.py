@@ -35,16 +35,34 @@ def to_row(pair: comparisons_lib.Comparison) -> dict[str, object]:
 
 
 def prepare(source: str, out: str) -> dict[str, object]:
-  """Reads `source`, fills the folder `out` and returns the card."""
-  found = comparisons_lib.read_comparisons(source)
-  card = card_lib.data_card(found)
+  """Reads `source`, fills the folder `out` and returns the card.
+
+  Raises:
+    ValueError: Bad rows, or `out` holds what must not be written over.
+  """
   folder = pathlib.Path(out)
+  rows = folder / COMPARISONS_NAME
   if folder.exists() and not folder.is_dir():
     raise ValueError(f'{folder} is a file; --out must be a folder')
+  inside = folder.resolve()
+  if inside == pathlib.Path(source).resolve() or any(
+    inside == file.resolve().parent
+    for file in comparisons_lib.comparison_files(source)
+  ):
+    raise ValueError(
+      f'--out={out} is where the comparisons are read from; choose another'
+    )
+  found = comparisons_lib.read_comparisons(source)
+  card = card_lib.data_card(found)
+  if not card_lib.holds(folder, card) and rows.exists():
+    raise ValueError(
+      f'{rows} is there without a data card; choose another --out'
+    )
+  folder.mkdir(parents=True, exist_ok=True)
+  partial = rows.with_name(rows.name + '.partial')
+  jsonl.write_rows(partial, (to_row(pair) for pair in found.comparisons))
   card_lib.write_card(card, folder)
-  jsonl.write_rows(
-    folder / COMPARISONS_NAME, (to_row(pair) for pair in found.comparisons)
-  )
+  partial.replace(rows)
   return card
 
 

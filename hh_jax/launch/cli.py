@@ -127,8 +127,11 @@ def parse(
 
 def require_workdir(workdir: str) -> None:
   """Raises UsageError where no folder of that name can be written to."""
-  if '://' in workdir:  # an object store
-    return
+  if '://' in workdir:
+    raise UsageError(
+      f'--workdir={workdir} is on an object store; give a folder, which may be '
+      'a mounted bucket'
+    )
   path = pathlib.Path(workdir).absolute()
   found = next(place for place in (path, *path.parents) if place.exists())
   if not found.is_dir():

@@ -159,11 +159,17 @@ def hardware() -> dict[str, table.Value]:
   num_bytes = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   return {
     'cpu': _cpu_model(),
-    'cores': len(os.sched_getaffinity(0)),
+    'cores': _num_cores(),
     'memory_gib': round(num_bytes / 2**30, 1),
     'devices': {kind: devices.count(kind) for kind in sorted(set(devices))},
     'backend': jax.default_backend(),
   }
+
+
+def _num_cores() -> int:
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

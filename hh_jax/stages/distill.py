@@ -161,6 +161,11 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
       config.teacher_from, 'teacher_from', ('pretrain',)
     )
     loading.require_same_tokenizer(student, teacher)
+  if config.top_k > teacher.tokenizer.vocab_size:
+    raise ValueError(
+      f'top_k={config.top_k} is more than the vocabulary of '
+      f'{teacher.tokenizer.vocab_size}; choose fewer'
+    )
   claimed = session.begin(
     'distill',
     config,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import logging
 import pathlib
 import time
@@ -123,7 +124,9 @@ def run(config: PipelineConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
   require_own(workdir, stages)
   worlds.require_everything(data, config.seed)
   workdir.mkdir(parents=True, exist_ok=True)
-  workdir_lib.write_json(workdir / 'config.json', dataclasses.asdict(config))
+  workdir_lib.write_json(
+    workdir / workdir_lib.CONFIG, dataclasses.asdict(config)
+  )
   started = time.time()
   for number, stage in enumerate(stages, start=1):
     line = stage.run(stage.config, workdir / stage.name)
@@ -141,11 +144,26 @@ def require_own(workdir: pathlib.Path, stages: Sequence[Planned]) -> None:
       f'workdir {workdir} holds the run of a single stage; '
       'give another --workdir'
     )
+  config_file = workdir / workdir_lib.CONFIG
+  if config_file.exists() and not is_pipeline(config_file):
+    raise ValueError(
+      f'{config_file} is not of a pipeline; give another --workdir'
+    )
   for stage in stages:
     session.check(stage.config, workdir / stage.name)
   for stage, later in itertools.combinations(stages, 2):
     if str(workdir / stage.name) in vars(later.config).values():
       require_length(stage, workdir / stage.name, workdir / later.name)
+
+
+def is_pipeline(config_file: pathlib.Path) -> bool:
+  """Whether a file holds the config of a pipeline, of this or another one."""
+  try:
+    saved = json.loads(config_file.read_text())
+  except ValueError:
+    return False
+  stages = {field.name for field in dataclasses.fields(PipelineConfig)}
+  return isinstance(saved, dict) and stages <= saved.keys()
 
 
 def require_length(

@@ -217,7 +217,7 @@ def make_iteration(
   def iteration(
     state: RunState, frozen: Params, t: int
   ) -> tuple[RunState, Metrics]:
-    drawn = pool.take(prompt_places(config, len(pool), t))
+    drawn = draw_prompts(config, pool, t)
     replies = rollout_lib.sample(
       networks.policy,
       state.params['policy'],
@@ -247,17 +247,24 @@ def make_iteration(
   return iteration
 
 
-def prompt_places(config: RLHFConfig, num_prompts: int, t: int) -> np.ndarray:
-  """Returns the prompts of iteration t, [batch_size]: epoch after epoch."""
+def draw_prompts(
+  config: RLHFConfig, pool: rollout_lib.PromptPool, t: int
+) -> rollout_lib.PromptPool:
+  """Returns the prompts of iteration t: the pool, epoch after epoch.
+
+  An example has another id in each epoch, so that a prompt that is drawn twice
+  in one batch gets two replies.
+  """
   size = config.data.batch_size
-  places = np.arange(t * size, (t + 1) * size)
-  epochs, within = np.divmod(places, num_prompts)
-  return np.array(
-    [
-      order.permutation(config.seed, 'rlhf/prompts', int(epoch), num_prompts)[i]
-      for epoch, i in zip(epochs, within, strict=True)
-    ]
-  )
+  epochs, within = np.divmod(np.arange(t * size, (t + 1) * size), len(pool))
+  orders = {
+    epoch: order.permutation(config.seed, 'rlhf/prompts', int(epoch), len(pool))
+    for epoch in np.unique(epochs)
+  }
+  places = [orders[e][i] for e, i in zip(epochs, within, strict=True)]
+  drawn = pool.take(np.array(places))
+  ids = drawn.example_ids + epochs * (pool.example_ids.max() + 1)
+  return dataclasses.replace(drawn, example_ids=ids)
 
 
 def as_rollout(

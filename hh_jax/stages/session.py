@@ -31,7 +31,7 @@ from hh_jax.training import state as state_lib
 from hh_jax.training import workdir as workdir_lib
 from hh_jax.types import Metrics, RunState
 
-LENGTHS = ('num_steps', 'num_iterations')  # a longer run continues a shorter
+LENGTHS = ('num_steps', 'num_iterations')
 NOT_IN_FINGERPRINT = ('loop', 'record', *LENGTHS)
 
 
@@ -106,15 +106,17 @@ def begin(
     stage: Its name.
     config: Its config dataclass.
     workdir: Where everything it writes goes.
-    sources: The runs it starts from, by the config field that names them;
-      they enter the fingerprint by the hash of what they hold.
+    sources: The runs it starts from, by a name of each; they
+      enter the fingerprint by the hash of what they hold.
 
   Raises:
-    ValueError: The workdir holds another run.
+    ValueError: The workdir holds another run, or another process works there.
   """
   fingerprint = {'stage': stage, **_fingerprint(config)}
   for name, source in sources.items():
     fingerprint[name] = source.state_sha256
+  if jax.process_index() == 0:
+    workdir_lib.hold(workdir)
   _require_length(config, workdir)
   folder = workdir_lib.prepare(
     workdir, dataclasses.asdict(config), fingerprint, planned_steps(config)
@@ -150,20 +152,27 @@ def planned_steps(config: Any) -> int | None:
 
 
 def _require_length(config: Any, workdir: str | pathlib.Path) -> None:
-  """Refuses another length of a distillation that has begun.
+  """Refuses another length of a run that has begun, where its steps differ.
 
-  It shuffles as many sequences as all its steps take: with another number of
-  steps every batch is another one.
+  A rate that decays is stretched over all steps, and a distillation shuffles
+  as many sequences as they take.
   """
   path = pathlib.Path(workdir) / workdir_lib.CONFIG
-  if not isinstance(config, DistillConfig) or not path.exists():
+  name = next((name for name in LENGTHS if name in vars(config)), None)
+  if name is None or not path.exists():
     return
-  saved = json.loads(path.read_text()).get('num_steps', config.num_steps)
-  if saved != config.num_steps and workdir_lib.has_work(workdir):
+  if config.optimizer.schedule != 'constant':
+    why = f'its rate decays ({config.optimizer.schedule}) over all of its steps'
+  elif isinstance(config, DistillConfig):
+    why = 'it draws its batches for all of its steps'
+  else:
+    return
+  planned = getattr(config, name)
+  saved = json.loads(path.read_text()).get(name, planned)
+  if saved != planned and workdir_lib.has_work(workdir):
     raise ValueError(
-      f'workdir {workdir} holds another run: num_steps={saved} saved, '
-      f'{config.num_steps} now, and a distillation draws its batches for all '
-      'of its steps; give another --workdir'
+      f'workdir {workdir} holds another run: {name}={saved} saved, {planned} '
+      f'now, and {why}; give another --workdir'
     )
 
 

@@ -11,21 +11,24 @@ tensorboard/
 samples/
 report.html
 DONE              the final result, written last
+.lock             held by the process that works here
 """
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import pathlib
 import platform
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -35,6 +38,7 @@ from hh_jax.training import fingerprint as fingerprint_lib
 CONFIG = 'config.json'
 RECORD = 'run.json'
 DONE = 'DONE'
+LOCK = '.lock'
 WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*')
 PACKAGES = (
   'jax',
@@ -47,6 +51,8 @@ PACKAGES = (
 )
 
 Workdir = str | os.PathLike[str]
+
+log = logging.getLogger(__name__)
 
 
 def write_json(path: Workdir, value: object) -> None:
@@ -69,6 +75,32 @@ def write_jsonl(path: Workdir, rows: Iterable[Mapping[str, Any]]) -> None:
   pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
   lines = [json.dumps(row, default=_plain) + '\n' for row in rows]
   files.write_atomic(path, ''.join(lines))
+
+
+def hold(workdir: Workdir) -> None:
+  """Makes a folder and locks it until this process ends, however it ends.
+
+  Raises:
+    ValueError: Another process holds it.
+  """
+  folder = pathlib.Path(workdir).resolve()
+  folder.mkdir(parents=True, exist_ok=True)
+  try:
+    _locked(folder)
+  except BlockingIOError:
+    raise ValueError(
+      f'another process works in {folder}; wait for its end, or give another '
+      '--workdir'
+    ) from None
+  except OSError as error:
+    log.info('%s cannot be locked: %s', folder, error)
+
+
+@functools.cache
+def _locked(folder: pathlib.Path) -> IO[bytes]:
+  file = (folder / LOCK).open('wb')
+  fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  return file
 
 
 def prepare(

@@ -123,6 +123,14 @@ def test_official_layout(tmp_path):
     assert pair.tranche.startswith(pair.side)
 
 
+def test_files_beside_the_tranches_are_read_too(tmp_path):
+  for name in ('helpful-base/train', 'harmless_mine'):
+    row = samples.row(f'{name}?', 'b', 'c')
+    samples.write(tmp_path / f'{name}.jsonl', [row])
+  found = comparisons_lib.read_comparisons(tmp_path).comparisons
+  assert [pair.side for pair in found] == ['helpful', 'harmless']
+
+
 @pytest.mark.parametrize(
   'name, expected',
   [
@@ -158,6 +166,8 @@ def test_a_weight_is_a_finite_number_from_zero_on(read_rows, weight):
   [
     ('{"chosen": "a"', 'row 2: not JSON'),
     ('[1]', 'row 2: a JSON list'),
+    ('[' * 200_000, 'row 2: not JSON'),
+    ('{"chosen": ' + '9' * 5000 + '}', 'row 2: not JSON'),
     ('{"chosen": "a"}', "row 2: field 'rejected' is NoneType"),
     ('{"chosen": 3, "rejected": "a"}', "row 2: field 'chosen' is int"),
     ('{"chosen": "\\ud800", "rejected": "a"}', 'row 2: .*surrogate'),

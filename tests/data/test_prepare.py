@@ -78,6 +78,20 @@ def test_out_must_be_a_folder(source, tmp_path, capsys):
   assert 'must be a folder' in capsys.readouterr().err
 
 
+def test_nothing_is_written_over(source, tmp_path, capsys):
+  before = source.read_bytes()
+  assert run(source, source.parent) == 2
+  assert run(source.parent, source.parent) == 2
+  assert 'where the comparisons are read from' in capsys.readouterr().err
+  assert source.read_bytes() == before
+  assert list(source.parent.iterdir()) == [source]
+  other = samples.write(tmp_path / 'mine' / 'comparisons.jsonl', ROWS[:1])
+  before = other.read_bytes()
+  assert run(source, other.parent) == 2
+  assert 'without a data card' in capsys.readouterr().err
+  assert other.read_bytes() == before
+
+
 def test_bad_input_answers_in_one_line(tmp_path):
   path = samples.write(tmp_path / 'pairs.jsonl.gz', ROWS)
   path.write_bytes(path.read_bytes()[:-20])

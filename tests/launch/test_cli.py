@@ -197,6 +197,10 @@ def test_a_wrong_config_argument_is_one_line(toy, capsys, arg, said):
 def test_what_is_missing_is_named(toy, capsys):
   line = run_to_error(capsys, describe, f'--config={toy}')
   assert '--workdir=DIR is required' in line
+  line = run_to_error(
+    capsys, describe, f'--config={toy}', '--workdir=gs://bucket/run'
+  )
+  assert 'is on an object store' in line
   line = run_to_error(capsys, describe, '--workdir=w')
   assert '--config=FILE.py is required' in line
   line = run_to_error(capsys, describe, '--workdir=w', '--config')

@@ -104,6 +104,19 @@ def test_axis_that_does_not_divide_is_replicated_and_reported(caplog):
   assert 'vocab=10 is replicated' in caplog.text
 
 
+def test_activations_that_do_not_divide_are_replicated_and_said(caplog):
+  mesh = jax.sharding.AbstractMesh(
+    (3, 1, 1), sharding.MESH_AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3
+  )
+  for _ in range(2):
+    with caplog.at_level('INFO'), jax.sharding.use_abstract_mesh(mesh):
+      jax.eval_shape(
+        lambda x: sharding.constrain(x, 'batch', None),
+        jax.ShapeDtypeStruct((7, 2), 'float32'),
+      )
+  assert caplog.text.count('batch=7 is not divided') == 1
+
+
 def test_one_device_mesh_has_auto_axes():
   mesh = sharding.make_mesh(1, 1, 1)
   assert mesh.axis_names == ('data', 'fsdp', 'tensor')

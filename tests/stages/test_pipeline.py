@@ -5,6 +5,7 @@ import pytest
 
 from configs import pipeline as pipeline_config
 from configs import presets
+from hh_jax.config import OptimizerConfig
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.stages import pipeline, session, worlds
 from hh_jax.stages.pipeline_results import thresholds
@@ -143,6 +144,10 @@ def test_what_is_missing_is_said_before_anything_is_trained(tmp_path):
 @pytest.mark.parametrize('more', [2, -1])
 def test_a_stage_that_others_started_from_keeps_its_length(tmp_path, more):
   config = make_config()
+  constant = OptimizerConfig(schedule='constant')
+  config = dataclasses.replace(
+    config, rlhf=dataclasses.replace(config.rlhf, optimizer=constant)
+  )
   stages = {stage.name: stage for stage in pipeline.plan(config, tmp_path)}
   steps = config.rlhf.num_iterations
 
@@ -160,6 +165,14 @@ def test_a_stage_that_others_started_from_keeps_its_length(tmp_path, more):
   with pytest.raises(ValueError, match=message):
     pipeline.run(other, tmp_path)
   assert not (tmp_path / 'config.json').exists()
+
+
+@pytest.mark.parametrize('text', ['{"model_type": "llama"}', '[1]', 'text'])
+def test_another_projects_config_is_not_written_over(tmp_path, text):
+  (tmp_path / 'config.json').write_text(text)
+  with pytest.raises(ValueError, match='config.json is not of a pipeline'):
+    pipeline.run(make_config(), tmp_path)
+  assert (tmp_path / 'config.json').read_text() == text
 
 
 def band(low, mid, high):

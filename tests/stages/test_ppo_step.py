@@ -280,11 +280,18 @@ def test_prompts_come_epoch_after_epoch(t):
   config = dataclasses.replace(
     CONFIG, data=dataclasses.replace(CONFIG.data, batch_size=4), minibatches=2
   )
-  drawn = np.concatenate(
-    [rlhf.prompt_places(config, 10, step) for step in range(5)]
+  pool = rollout.PromptPool(
+    tuple(np.array([3 + i]) for i in range(10)), np.arange(10)
   )
-  np.testing.assert_array_equal(
-    rlhf.prompt_places(config, 10, t), drawn[4 * t : 4 * t + 4]
-  )
-  assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
-  assert drawn[:10].tolist() != drawn[10:].tolist()
+
+  def drawn(t):
+    found = rlhf.draw_prompts(config, pool, t)
+    prompts = [int(ids[0]) - 3 for ids in found.prompts]
+    np.testing.assert_array_equal(found.example_ids % 10, prompts)
+    return found.example_ids.tolist()
+
+  ids = [number for step in range(5) for number in drawn(step)]
+  assert drawn(t) == ids[4 * t : 4 * t + 4]
+  assert sorted(ids) == list(range(20))
+  assert sorted(ids[:10]) == list(range(10))
+  assert ids[:10] != [number - 10 for number in ids[10:]]

@@ -2,11 +2,18 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
-from hh_jax.config import DistillConfig, PMConfig, PretrainConfig
+from hh_jax.config import (
+  DistillConfig,
+  OptimizerConfig,
+  PMConfig,
+  PretrainConfig,
+)
 from hh_jax.stages import session
 from hh_jax.training import workdir
 from tests.stages import toys
@@ -46,7 +53,8 @@ def test_seconds_of_earlier_processes_count(tmp_path):
 
 
 def test_a_run_made_longer_is_not_done_until_it_ends(tmp_path):
-  config = PretrainConfig(num_steps=3)
+  constant = OptimizerConfig(schedule='constant')
+  config = PretrainConfig(num_steps=3, optimizer=constant)
   session.begin('pretrain', config, tmp_path, {}).close('', {'steps': 3})
   shorter = dataclasses.replace(config, num_steps=2)
   assert session.begin('pretrain', shorter, tmp_path, {}).result['steps'] == 3
@@ -55,9 +63,36 @@ def test_a_run_made_longer_is_not_done_until_it_ends(tmp_path):
   assert not workdir.is_done(tmp_path)
 
 
+@pytest.mark.parametrize('schedule', ['linear', 'cosine'])
+def test_a_decaying_rate_keeps_its_length(tmp_path, schedule):
+  config = PretrainConfig(optimizer=OptimizerConfig(schedule=schedule))
+  session.begin('pretrain', config, tmp_path, {})
+  take_a_step(tmp_path)
+  longer = dataclasses.replace(config, num_steps=config.num_steps + 1)
+  with pytest.raises(
+    ValueError, match=f'its rate decays .{schedule}. over all'
+  ):
+    session.begin('pretrain', longer, tmp_path, {})
+  session.begin('pretrain', config, tmp_path, {})
+
+
+def test_one_process_at_a_time_works_in_a_folder(tmp_path):
+  session.begin('pretrain', PretrainConfig(), tmp_path, {})
+  session.begin('pretrain', PretrainConfig(), tmp_path, {})
+  other = (
+    'import sys; from hh_jax.training import workdir; workdir.hold(sys.argv[1])'
+  )
+  command = [sys.executable, '-c', other, str(tmp_path)]
+  done = subprocess.run(command, capture_output=True, text=True)
+  assert f'another process works in {tmp_path.resolve()}' in done.stderr
+  command[-1] = str(tmp_path / 'elsewhere')
+  assert subprocess.run(command).returncode == 0
+
+
 def test_a_distillation_keeps_its_length(tmp_path):
   """Its batches are drawn for all of its steps."""
-  config = DistillConfig(num_steps=3)
+  constant = OptimizerConfig(schedule='constant')
+  config = DistillConfig(num_steps=3, optimizer=constant)
   session.begin('distill', config, tmp_path, {})
   longer = dataclasses.replace(config, num_steps=5)
   session.begin('distill', longer, tmp_path, {})  # nothing was done yet
