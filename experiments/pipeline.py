@@ -15,7 +15,7 @@ from hh_jax.launch import cli
 
 def main(config: PipelineConfig, workdir: str) -> str:
   from hh_jax.report import page, record
-  from hh_jax.stages import pipeline
+  from hh_jax.stages import pipeline, pipeline_results
 
   results = pipeline.run(config, workdir)
   command = cli.command_line()
@@ -24,12 +24,12 @@ def main(config: PipelineConfig, workdir: str) -> str:
   if config.record:
     record.write_result(
       config.record,
-      pipeline.kept_values(results),
+      pipeline_results.kept_values(results),
       command=command,
       seeds=results['seeds'],
       seconds=results['seconds'],
     )
-  return f'{pipeline.summary(results)}\nreport: {path}'
+  return f'{pipeline_results.summary(results)}\nreport: {path}'
 
 
 if __name__ == '__main__':

@@ -26,13 +26,17 @@ if not typing.TYPE_CHECKING:
   AnyArray = jax.Array | np.ndarray
 
 
+# A pad's interval: it sees only pads, and nothing else sees it.
+PAD_LEAVE = 2**31 - 1
+PAD_ENTER = PAD_LEAVE - 1
+
+
 class Packed(flax.struct.PyTreeNode):
   """A batch of token trees laid out in rows (design: packed trees).
 
   Token q attends to token k iff `k <= q` in the row and
   `enter[k] <= enter[q] < leave[k]`. The log-probability of token t reads the
-  logits at `parent[t]`. Padding has `enter = INT32_MAX - 1` and
-  `leave = INT32_MAX`, so that pads see only pads.
+  logits at `parent[t]`. Padding has `PAD_ENTER` and `PAD_LEAVE`.
   """
 
   tokens: AnyArray  # [B, T] int32

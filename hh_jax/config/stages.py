@@ -218,8 +218,8 @@ class EvaluateConfig:
   loop: LoopConfig = field(default_factory=LoopConfig)
   pm_from: str = ''  # mixture preference model
   held_out_pm_from: str = ''  # judges where no gold judge is known
-  pm_helpful_from: str = ''  # trained on helpful comparisons only
-  pm_harmless_from: str = ''  # trained on harmless comparisons only
+  helpful_pm_from: str = ''  # trained on helpful comparisons only
+  harmless_pm_from: str = ''  # trained on harmless comparisons only
   reference_from: str = ''  # π0
   rlhf_from: str = ''  # the trained policy
   num_comparisons: int = 2000  # most test comparisons scored

@@ -24,10 +24,6 @@ from hh_jax import types
 from hh_jax.data import pieces as pieces_lib
 from hh_jax.data import trees as trees_lib
 
-INT32_MAX = np.iinfo(np.int32).max
-PAD_ENTER = INT32_MAX - 1
-PAD_LEAVE = INT32_MAX
-
 Placement = tuple[int, int]  # row and column of a segment's first token
 
 
@@ -183,8 +179,8 @@ def _fill(
     'tokens': pad,
     'positions': 0,
     'parent': -1,
-    'enter': PAD_ENTER,
-    'leave': PAD_LEAVE,
+    'enter': types.PAD_ENTER,
+    'leave': types.PAD_LEAVE,
     'example_id': -1,
   }
   flat = {

@@ -53,8 +53,8 @@ class LMRows:
     shape = (size, self.row_length)
     tokens = np.full(shape, self.pad, np.int32)
     positions = np.zeros(shape, np.int32)
-    enter = np.full(shape, packing.PAD_ENTER, np.int32)
-    leave = np.full(shape, packing.PAD_LEAVE, np.int32)
+    enter = np.full(shape, types.PAD_ENTER, np.int32)
+    leave = np.full(shape, types.PAD_LEAVE, np.int32)
     example_id = np.full(shape, -1, np.int32)
     for row, index in enumerate(ids):
       first, end = self.row_tokens[index], self.row_tokens[index + 1]

@@ -26,26 +26,26 @@ Judge = Callable[[int, str, str, int], bool | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Games:
+class PolicyGames:
   """Outcomes, one row a game."""
 
   names: tuple[str, ...]
   first: np.ndarray  # [N] int, policy
   second: np.ndarray  # [N] int, policy
-  first_wins: np.ndarray  # [N] bool
+  first_won: np.ndarray  # [N] bool
   prompt: np.ndarray  # [N] int
   conversation: np.ndarray  # [N] int, of the prompt
   num_equal: int  # pairs of equal texts
   num_weak: int  # choices dropped
 
-  def of_prompts(self, members: np.ndarray) -> Games:
+  def of_prompts(self, members: np.ndarray) -> PolicyGames:
     """Returns the games on the given prompts, [M] int."""
     keep = np.isin(self.prompt, members)
     return dataclasses.replace(
       self,
       first=self.first[keep],
       second=self.second[keep],
-      first_wins=self.first_wins[keep],
+      first_won=self.first_won[keep],
       prompt=self.prompt[keep],
       conversation=self.conversation[keep],
     )
@@ -64,7 +64,7 @@ def play(
   conversations: np.ndarray,
   judge: Judge,
   games_per_prompt: int,
-) -> Games:
+) -> PolicyGames:
   """Plays every pair of policies on every prompt.
 
   Args:
@@ -92,11 +92,11 @@ def play(
           continue
         rows.append((a, b, choice != is_swapped, prompt))
   table = np.array(rows, np.int64).reshape(-1, 4)
-  return Games(
+  return PolicyGames(
     names=names,
     first=table[:, 0],
     second=table[:, 1],
-    first_wins=table[:, 2].astype(bool),
+    first_won=table[:, 2].astype(bool),
     prompt=table[:, 3],
     conversation=np.asarray(conversations)[table[:, 3]],
     num_equal=num_equal,
@@ -104,13 +104,13 @@ def play(
   )
 
 
-def elo_table(games: Games, anchor: str, num_resamples: int) -> EloTable:
+def elo_table(games: PolicyGames, anchor: str, num_resamples: int) -> EloTable:
   """Returns the Elo of each policy; the anchor has 0."""
   found = elo.bootstrap_elo(
     elo.Games(
       first=games.first,
       second=games.second,
-      first_won=games.first_wins.astype(np.float64),
+      first_won=games.first_won.astype(np.float64),
       num_players=len(games.names),
     ),
     clusters=games.conversation,
@@ -121,7 +121,7 @@ def elo_table(games: Games, anchor: str, num_resamples: int) -> EloTable:
   return EloTable(dict(ratings), found.num_regularised)
 
 
-def win_rates(games: Games) -> dict[str, Any]:
+def win_rates(games: PolicyGames) -> dict[str, Any]:
   """Returns, for each pair 'a/b', the share [low, mid, high] that a won."""
   rates = {}
   for a, b in itertools.combinations(range(len(games.names)), 2):
@@ -130,7 +130,7 @@ def win_rates(games: Games) -> dict[str, Any]:
       key = f'{games.names[a]}/{games.names[b]}'
       rates[key] = {
         'wins': bootstrap.mean_interval(
-          games.first_wins[members], games.conversation[members]
+          games.first_won[members], games.conversation[members]
         ).tolist(),
         'games': int(members.sum()),
       }

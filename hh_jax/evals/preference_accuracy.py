@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.data.comparisons import Comparison
+from hh_jax.data.comparisons import SIDES, Comparison
 from hh_jax.data.dialogue import conversation_ids
 from hh_jax.stats import agreement, bootstrap, calibration
-
-SIDES = ('helpful', 'harmless')
 
 
 def is_correct(scores: np.ndarray) -> np.ndarray:

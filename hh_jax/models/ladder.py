@@ -11,13 +11,19 @@ import typing
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from hh_jax import sharding
 from hh_jax.config import ModelConfig
 from hh_jax.models.sizes import LADDER, NANO, model_config
 from hh_jax.models.transformer import Transformer
-from hh_jax.types import KVCache, LMOutput, Packed, Params
+from hh_jax.types import (
+  PAD_ENTER,
+  PAD_LEAVE,
+  KVCache,
+  LMOutput,
+  Packed,
+  Params,
+)
 
 __all__ = [
   'LADDER',
@@ -30,9 +36,6 @@ __all__ = [
   'model_config',
   'rectangle',
 ]
-
-_PAD_ENTER = np.iinfo(np.int32).max - 1
-_PAD_LEAVE = np.iinfo(np.int32).max
 
 
 def build(config: ModelConfig) -> Transformer:
@@ -127,8 +130,8 @@ def rectangle(tokens: jax.Array, lengths: jax.Array) -> Packed:
     tokens=tokens,
     positions=jnp.where(is_real, column, 0),
     parent=jnp.where(is_real, column - 1, -1),
-    enter=jnp.where(is_real, 0, _PAD_ENTER),
-    leave=jnp.where(is_real, 1, _PAD_LEAVE),
+    enter=jnp.where(is_real, 0, PAD_ENTER),
+    leave=jnp.where(is_real, 1, PAD_LEAVE),
     example_id=jnp.where(is_real, rows, -1),
     loss_mask=is_real & (column > 0),
     score_index=last,

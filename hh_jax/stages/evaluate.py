@@ -33,8 +33,8 @@ from hh_jax.training import workdir as workdir_lib
 RUN_FIELDS = {
   'mixture': 'pm_from',
   'held_out': 'held_out_pm_from',
-  'helpful_pm': 'pm_helpful_from',
-  'harmless_pm': 'pm_harmless_from',
+  'helpful_pm': 'helpful_pm_from',
+  'harmless_pm': 'harmless_pm_from',
 }
 
 

@@ -6,10 +6,12 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from hh_jax.config import PipelineConfig
+from hh_jax.data.comparisons import SIDES
 from hh_jax.stages import worlds
+from hh_jax.stages.pipeline_plan import Planned
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import workdir as workdir_lib
 
@@ -23,21 +25,37 @@ TRAINED = (
   'pm_harmless',
   'rlhf',
 )
-
-
-@runtime_checkable
-class Stage(Protocol):
-  """What is asked of a planned stage."""
-
-  @property
-  def name(self) -> str: ...
-
-  @property
-  def config(self) -> Any: ...
+# What a committed result file holds of `results.json`.
+KEPT = (
+  'world',
+  'size',
+  'lab_version',
+  'data_card',
+  'num_test',
+  'pm_accuracy',
+  'pm_accuracy_by_turn',
+  'pm_accuracy_by_tranche',
+  'bayes_accuracy',
+  'cross_accuracy',
+  'baselines',
+  'prompt_effect',
+  'gold',
+  'elo',
+  'predicted_elo',
+  'games',
+  'win_rates',
+  'pm_score',
+  'kl',
+  'frontier',
+  'rejection',
+  'thresholds',
+  'state_sha256',
+  'stage_commits',
+)
 
 
 def collect(
-  config: PipelineConfig, workdir: pathlib.Path, stages: Sequence[Stage]
+  config: PipelineConfig, workdir: pathlib.Path, stages: Sequence[Planned]
 ) -> dict[str, Any]:
   """Returns the content of `results.json`."""
   done = {
@@ -78,7 +96,7 @@ def started_at(workdir: pathlib.Path) -> str:
 
 
 def describe_stage(
-  workdir: pathlib.Path, stage: Stage, result: dict[str, Any]
+  workdir: pathlib.Path, stage: Planned, result: dict[str, Any]
 ) -> dict[str, Any]:
   """Returns the row of the report's table of what was trained on what."""
   fields = dataclasses.asdict(stage.config)
@@ -127,7 +145,7 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
       results['bayes_accuracy'][side][1] - results['pm_accuracy'][side][1],
       0.03,
     )
-    for side in worlds.SIDES
+    for side in SIDES
     if side in results['pm_accuracy']
   ]
   cross = results['cross_accuracy']
@@ -186,3 +204,31 @@ def _at_least(name: str, value: float, limit: float) -> dict[str, Any]:
 
 def _above(name: str, value: float, limit: float) -> dict[str, Any]:
   return _row(name, value, f'> {limit}', value > limit)
+
+
+def kept_values(results: dict[str, Any]) -> dict[str, Any]:
+  """Returns what a committed result file holds: numbers, no texts."""
+  values = {name: results[name] for name in KEPT if name in results}
+  values['calibration'] = {
+    name: curve['ece'] for name, curve in results['calibration'].items()
+  }
+  values['frontier'] = [
+    {name: value for name, value in point.items() if name != 'shown'}
+    for point in results['frontier']
+  ]
+  values['seconds_by_stage'] = {
+    name: stage['seconds'] for name, stage in results['stages'].items()
+  }
+  return values
+
+
+def summary(results: dict[str, Any]) -> str:
+  """Says what the run reached, a line a finding."""
+  lines = [
+    f'{name}: {stage["result"]} ({stage["seconds"]:.0f} s)'
+    for name, stage in results['stages'].items()
+  ]
+  for row in results['thresholds']:
+    mark = 'reached' if row['met'] else 'MISSED'
+    lines.append(f'{mark}: {row["name"]} {row["value"]} ({row["target"]})')
+  return '\n'.join(lines)

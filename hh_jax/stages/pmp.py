@@ -14,13 +14,9 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import jax
-
 from hh_jax.config import PMPConfig
 from hh_jax.data.comparisons import Comparison
-from hh_jax.stages import loading, pm, preference, session, worlds
-from hh_jax.training import optimizer
-from hh_jax.training import state as state_lib
+from hh_jax.stages import loading, preference, session, worlds
 
 
 def run(config: PMPConfig, workdir: str | pathlib.Path) -> str:
@@ -37,24 +33,8 @@ def run(config: PMPConfig, workdir: str | pathlib.Path) -> str:
   preference.require_parts(train, test, config.data.test_fraction)
   if config.binary:
     train, test = binarise(train), binarise(test)
-  batches = preference.pair_batches(
-    train, start.tokenizer, config.data, config.seed, 'pmp'
-  )
-  tx = optimizer.make_optimizer(
-    config.optimizer, start.model.config, batches.num_batches
-  )
-  step = jax.jit(
-    preference.make_pm_step(start.model, tx, config.lm_coef),
-    donate_argnums=0,
-  )
-  state = claimed.train(
-    init=lambda: state_lib.init_state(
-      pm.with_score_head(start, config.seed), tx
-    ),
-    advance=lambda state, t: step(state, batches(t)),
-    total_steps=batches.num_batches,
-  )
-  accuracy = pm.test_accuracy(start, state.params, test, config.data)
+  state, batches = preference.train(config, start, claimed, train)
+  accuracy = preference.test_accuracy(start, state.params, test, config.data)
   return claimed.finish(
     f'pmp: {batches.num_comparisons} pairs, test accuracy '
     f'{accuracy.get("helpful", float("nan")):.3f}',

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import EvaluateConfig
+from hh_jax.data.comparisons import SIDES
 from hh_jax.data.dialogue import conversation_ids
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games, scoring
@@ -154,7 +155,7 @@ def intervals_by_side(
     side: bootstrap.mean_interval(
       values[sides == side], conversations[sides == side]
     ).tolist()
-    for side in worlds.SIDES
+    for side in SIDES
     if (sides == side).any()
   }
 
@@ -200,7 +201,7 @@ def gold_of_policies(
 
 def elo_by_side(
   config: EvaluateConfig,
-  games: policy_games.Games,
+  games: policy_games.PolicyGames,
   prompts: Sequence[Prompt],
 ) -> dict[str, policy_games.EloTable]:
   """Returns Elo scores over all prompts and over those of each side.
@@ -215,7 +216,7 @@ def elo_by_side(
     )
   sides = np.array([prompt.side for prompt in prompts])
   parts = {'overall': games}
-  for side in worlds.SIDES:
+  for side in SIDES:
     parts[side] = games.of_prompts(np.flatnonzero(sides == side))
   return {
     name: policy_games.elo_table(part, 'pi0', config.num_bootstrap)

@@ -41,7 +41,7 @@ from hh_jax.training import workdir as workdir_lib
 from hh_jax.types import Params
 
 BATCH_SIZE = 64
-SIDES = {'helpful': 'helpfulness', 'harmless': 'harmlessness'}
+GOLD_LABELS = {'helpful': 'helpfulness', 'harmless': 'harmlessness'}
 NUM_SHOWN = 20  # replies to the same prompts kept as text at every point
 
 
@@ -195,7 +195,7 @@ class PolicyPoints:
       [prompt.dialogue for prompt in self.prompts]
     )
     parts = {name: (name, sides != '') for name in self.judges}
-    for side, label in SIDES.items():
+    for side, label in GOLD_LABELS.items():
       parts[f'train_pm_{side}'] = 'train_pm', sides == side
       parts[f'gold_{label}'] = 'gold', sides == side
     return {

@@ -1,4 +1,4 @@
-"""What the two preference stages share: pairs to batches, the step, accuracy.
+"""What the two preference stages share: pairs to batches, training, accuracy.
 
 1. A comparison becomes a tree: the shared prompt, the chosen and the rejected
    reply after it, and an end-of-context token after each reply.
@@ -18,15 +18,17 @@ import jax
 import numpy as np
 import optax
 
-from hh_jax.config import DataConfig
+from hh_jax.config import DataConfig, PMConfig, PMPConfig
 from hh_jax.data import dialogue as dialogue_lib
 from hh_jax.data import order, packing, trees
-from hh_jax.data.comparisons import Comparison
+from hh_jax.data.comparisons import SIDES, Comparison
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.evals import scoring
+from hh_jax.evals import preference_accuracy, scoring
 from hh_jax.losses import lm, preference
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
+from hh_jax.stages import loading, session
+from hh_jax.training import keys, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
@@ -185,6 +187,57 @@ def pair_scores(
   return scoring.score_trees(model, params, items, data.row_length, 2)
 
 
+def train(
+  config: PMConfig | PMPConfig,
+  start: loading.Run,
+  claimed: session.Session,
+  comparisons: Sequence[Comparison],
+) -> tuple[RunState, PairBatches]:
+  """Trains on every comparison once; returns the last state and the batches."""
+  batches = pair_batches(
+    comparisons, start.tokenizer, config.data, config.seed, claimed.stage
+  )
+  tx = optimizer.make_optimizer(
+    config.optimizer, start.model.config, batches.num_batches
+  )
+  step = jax.jit(
+    make_pm_step(start.model, tx, config.lm_coef), donate_argnums=0
+  )
+  state = claimed.train(
+    init=lambda: state_lib.init_state(with_score_head(start, config.seed), tx),
+    advance=lambda state, t: step(state, batches(t)),
+    total_steps=batches.num_batches,
+  )
+  return state, batches
+
+
+def with_score_head(start: loading.Run, seed: int) -> Params:
+  """Returns the run's parameters, with a new score head where it has none."""
+  if start.has_scores:
+    return start.params
+  head = heads.init_score_head(
+    keys.fold(seed, 'pm', 'score_head'), start.model.config
+  )
+  return {**start.params, 'score_head': head}
+
+
+def test_accuracy(
+  start: loading.Run,
+  params: Params,
+  test: Sequence[Comparison],
+  data: DataConfig,
+) -> dict[str, float]:
+  """Returns the accuracy of each side that the test part holds."""
+  scores = pair_scores(start.model, params, test, start.tokenizer, data)
+  correct = preference_accuracy.is_correct(scores)
+  sides = np.array([item.side for item in test])
+  return {
+    side: float(correct[sides == side].mean())
+    for side in SIDES
+    if (sides == side).any()
+  }
+
+
 def subset(
   comparisons: Sequence[Comparison], limit: int, seed: int
 ) -> list[Comparison]:
@@ -244,8 +297,7 @@ def mix(
     ValueError: A side has fewer comparisons than the mixture asks for.
   """
   sides = {
-    side: [item for item in comparisons if item.side == side]
-    for side in ('helpful', 'harmless')
+    side: [item for item in comparisons if item.side == side] for side in SIDES
   }
   if harmless_fraction == -1:
     shares = {side: len(items) for side, items in sides.items()}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hh_jax.config import DistillConfig, SamplingConfig
+from hh_jax.data.comparisons import SIDES
 from hh_jax.data.dialogue import conversation_ids
 from hh_jax.data.prompts import Prompt
 from hh_jax.generation import decode
@@ -102,7 +103,7 @@ def gain(after: Graded | None, before: Graded | None) -> dict[str, list[float]]:
       (after.gold - before.gold)[after.sides == side],
       after.conversations[after.sides == side],
     ).tolist()
-    for side in worlds.SIDES
+    for side in SIDES
     if (after.sides == side).any()
   }
 

@@ -28,7 +28,7 @@ from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import corpora, jsonl, order, ranked
 from hh_jax.data import hhh_prompt as real_prompt
 from hh_jax.data import prompts as prompts_lib
-from hh_jax.data.comparisons import Comparison, ComparisonSet
+from hh_jax.data.comparisons import SIDES, Comparison, ComparisonSet
 from hh_jax.data.dialogue import BREAK, Dialogue, Turn
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games
@@ -37,7 +37,6 @@ from hh_jax.lab import hhh_prompt as lab_prompt
 from hh_jax.lab import posts as lab_posts
 from hh_jax.lab import world as lab
 
-SIDES = ('helpful', 'harmless')
 # What lists the files that a stage reads, where that is not comparisons.
 READERS: dict[
   type, tuple[Callable[[pathlib.Path], list[pathlib.Path]], ...]

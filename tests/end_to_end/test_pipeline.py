@@ -16,7 +16,7 @@ from hh_jax.data import jsonl
 from hh_jax.report import layout, policy_figures, record
 from hh_jax.report import run as run_lib
 from hh_jax.report import sections as sections_lib
-from hh_jax.stages import pipeline
+from hh_jax.stages import pipeline_results
 from hh_jax.training import metrics
 from hh_jax.training import workdir as workdir_lib
 from tests.data import samples
@@ -66,7 +66,7 @@ def test_results_hold_what_the_report_and_the_readme_need(results):
   assert set(results['prompt_effect']) == SIDES
   assert len(results['samples']) == 2
   assert len(results['thresholds']) == 9
-  json.dumps(pipeline.kept_values(results), allow_nan=False)
+  json.dumps(pipeline_results.kept_values(results), allow_nan=False)
 
 
 def test_every_stage_says_what_it_did(lab, results):

@@ -7,7 +7,7 @@ from configs import pipeline as pipeline_config
 from configs import presets
 from hh_jax.config import OptimizerConfig
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.stages import pipeline, session, worlds
+from hh_jax.stages import pipeline, pipeline_results, session, worlds
 from hh_jax.stages.pipeline_results import thresholds
 from tests.data import samples
 
@@ -63,8 +63,8 @@ def test_each_stage_starts_where_the_paper_says():
   assert source('rlhf', 'held_out_pm_from') == 'pm_held_out'
   assert source('evaluate', 'pm_from') == 'pm'
   assert source('evaluate', 'held_out_pm_from') == 'pm_held_out'
-  assert source('evaluate', 'pm_helpful_from') == 'pm_helpful'
-  assert source('evaluate', 'pm_harmless_from') == 'pm_harmless'
+  assert source('evaluate', 'helpful_pm_from') == 'pm_helpful'
+  assert source('evaluate', 'harmless_pm_from') == 'pm_harmless'
   assert source('evaluate', 'reference_from') == 'distill'
   assert source('evaluate', 'rlhf_from') == 'rlhf'
 
@@ -284,7 +284,7 @@ def test_the_summary_says_what_was_missed():
       {'name': 'b', 'value': 3.0, 'target': '< 2', 'met': False},
     ],
   }
-  assert pipeline.summary(results).splitlines() == [
+  assert pipeline_results.summary(results).splitlines() == [
     'pm: pm: 7 comparisons (2 s)',
     'reached: a 1.0 (< 2)',
     'MISSED: b 3.0 (< 2)',
