@@ -14,11 +14,13 @@ import numpy as np
 
 from hh_jax.data import packing, trees
 from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.generation.plan import round_up
 from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
 from hh_jax.types import Packed, Params
 
 BATCH_SIZE = 64
+ROW_MULTIPLE = 128  # of row lengths, so that few shapes are compiled
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -82,7 +84,7 @@ def score_candidates(
     model,
     params,
     items,
-    round_up(longest),
+    round_up(longest, ROW_MULTIPLE),
     num_candidates,
     batch_size=max(1, BATCH_SIZE // num_candidates),
   )
@@ -98,8 +100,3 @@ def score_replies(
   """Scores one reply for each prompt, [N]; see `score_candidates`."""
   groups = [[reply] for reply in replies]
   return score_candidates(model, params, tokenizer, prompts, groups)[:, 0]
-
-
-def round_up(length: int, multiple: int = 128) -> int:
-  """Rounds a length up so that few row shapes are compiled."""
-  return -(-length // multiple) * multiple

@@ -57,7 +57,7 @@ def make_score(
   The result maps (params, frozen, batch) to `log_probs`, `ref_log_probs`,
   `values`, each [E, G], and `scores` [E], float32.
   """
-  temperature = config.sampling.temperature
+  reply_log_probs = _reply_log_probs(config, networks)
 
   def score(
     params: Params, frozen: Params, batch: ReplyBatch
@@ -66,19 +66,14 @@ def make_score(
       networks.policy, params['policy'], batch.packed
     ).hidden
     read = {
-      'log_probs': _log_probs(networks, params, hidden, batch, temperature),
+      'log_probs': reply_log_probs(params['policy'], hidden, batch)[0],
       'values': _values(networks, config, params, hidden, batch),
     }
     reference = ladder.forward(
       networks.policy, frozen['reference'], batch.packed
     ).hidden
-    read['ref_log_probs'] = readout.reply_log_probs(
-      networks.policy,
-      frozen['reference'],
-      reference,
-      batch.packed,
-      batch.reply_index,
-      temperature,
+    read['ref_log_probs'] = reply_log_probs(
+      frozen['reference'], reference, batch
     )[0]
     judged = ladder.forward(networks.pm, frozen['pm'], batch.packed).hidden
     read['scores'] = heads.scores_at(
@@ -157,6 +152,8 @@ def make_update(
 ) -> Callable[[RunState, ReplyBatch, Targets], tuple[RunState, Metrics]]:
   """Builds one PPO update; `Targets` are the rollout's whole tables."""
 
+  reply_log_probs = _reply_log_probs(config, networks)
+
   def loss_fn(
     params: Params, packed_goal: tuple[ReplyBatch, Targets]
   ) -> LossSum:
@@ -164,14 +161,7 @@ def make_update(
     hidden = ladder.forward(
       networks.policy, params['policy'], batch.packed
     ).hidden
-    log_probs, entropy = readout.reply_log_probs(
-      networks.policy,
-      params['policy'],
-      hidden,
-      batch.packed,
-      batch.reply_index,
-      config.sampling.temperature,
-    )
+    log_probs, entropy = reply_log_probs(params['policy'], hidden, batch)
     policy_loss = ppo.clipped_policy_loss(
       log_probs,
       goal.log_probs,
@@ -232,21 +222,24 @@ def make_ppo_optimizer(
   )
 
 
-def _log_probs(
-  networks: Networks,
-  params: Params,
-  hidden: jax.Array,
-  batch: ReplyBatch,
-  temperature: float,
-) -> jax.Array:
-  return readout.reply_log_probs(
-    networks.policy,
-    params['policy'],
-    hidden,
-    batch.packed,
-    batch.reply_index,
-    temperature,
-  )[0]
+def _reply_log_probs(
+  config: RLHFConfig, networks: Networks
+) -> Callable[[Params, jax.Array, ReplyBatch], tuple[jax.Array, jax.Array]]:
+  """Log-probs and entropies of replies under a policy, as they are sampled."""
+
+  def read(
+    params: Params, hidden: jax.Array, batch: ReplyBatch
+  ) -> tuple[jax.Array, jax.Array]:
+    return readout.reply_log_probs(
+      networks.policy,
+      params,
+      hidden,
+      batch.packed,
+      batch.reply_index,
+      config.sampling.temperature,
+    )
+
+  return read
 
 
 def _values(

@@ -12,7 +12,7 @@ Reference: Bai et al. 2022, sections 3.1, 5.1.2 and A.2.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -32,12 +32,10 @@ from hh_jax.training import keys, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
-Step = Callable[[RunState, Packed], tuple[RunState, Metrics]]
-
 
 def make_pm_step(
   model: Transformer, tx: optax.GradientTransformation, lm_coef: float
-) -> Step:
+) -> state_lib.Step:
   """Builds the preference-model update on one packed batch of comparisons."""
 
   def loss_fn(params: Params, batch: Packed) -> LossSum:

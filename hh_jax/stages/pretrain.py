@@ -22,7 +22,7 @@ from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.losses import lm
 from hh_jax.models import ladder, readout
 from hh_jax.models.transformer import Transformer
-from hh_jax.stages import preference, session, worlds
+from hh_jax.stages import session, worlds
 from hh_jax.training import keys, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
@@ -30,7 +30,7 @@ from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
 def make_pretrain_step(
   model: Transformer, tx: optax.GradientTransformation
-) -> preference.Step:
+) -> state_lib.Step:
   """Builds the language-model update on one batch of packed rows."""
 
   def loss_fn(params: Params, batch: Packed) -> LossSum:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +28,7 @@ from hh_jax.config import RLHFConfig
 from hh_jax.data import order
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import scoring
+from hh_jax.models.transformer import Transformer
 from hh_jax.stages import (
   loading,
   policy_points,
@@ -121,7 +121,7 @@ def prompt_pool(
 
 def value_model(
   config: RLHFConfig, policy: loading.Run, pm: loading.Run
-) -> Any:
+) -> Transformer:
   """Returns the architecture of the value network."""
   if config.share_trunk or config.value_init == 'policy':
     return policy.model

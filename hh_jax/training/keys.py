@@ -1,4 +1,4 @@
-"""Random keys named by what they are for, and bit-reproducible programs.
+"""Random keys named by what they are for.
 
 1. A key is a function of (seed, stage, purpose, step, example id) alone, so a
    draw does not depend on batch layout, device count or what ran before.

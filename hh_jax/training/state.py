@@ -21,11 +21,12 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from hh_jax.types import LossSum, Metrics, Params, RunState
+from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
 BatchT = TypeVar('BatchT')
 TreeT = TypeVar('TreeT')
 LossFn = Callable[[Params, BatchT], LossSum]
+Step = Callable[[RunState, Packed], tuple[RunState, Metrics]]
 
 
 def init_state(
