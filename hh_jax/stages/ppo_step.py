@@ -151,7 +151,6 @@ def make_update(
   config: RLHFConfig, networks: Networks, tx: optax.GradientTransformation
 ) -> Callable[[RunState, ReplyBatch, Targets], tuple[RunState, Metrics]]:
   """Builds one PPO update; `Targets` are the rollout's whole tables."""
-
   reply_log_probs = _reply_log_probs(config, networks)
 
   def loss_fn(
