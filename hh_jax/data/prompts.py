@@ -6,7 +6,9 @@ Reference: Bai et al. 2022, section 4.1 (prompts of the PM comparisons).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import dialogue as dialogue_lib
@@ -30,3 +32,8 @@ def from_comparisons(
     text = dialogue_lib.format_transcript(pair.prompt)
     found.setdefault(text, Prompt(pair.prompt, pair.side, len(found)))
   return list(found.values())
+
+
+def conversations_of(prompts: Sequence[Prompt]) -> np.ndarray:
+  """Number of each prompt's first human turn, [N]."""
+  return dialogue_lib.conversation_ids([prompt.dialogue for prompt in prompts])

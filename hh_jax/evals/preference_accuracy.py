@@ -39,13 +39,7 @@ def by_side(
   """Returns [low, mid, high] of each side there is, and of `all`."""
   sides = np.array([item.side for item in comparisons])
   clusters = clusters_of(comparisons)
-  found = {}
-  for side in SIDES:
-    members = sides == side
-    if members.any():
-      found[side] = bootstrap.mean_interval(
-        correct[members], clusters[members]
-      ).tolist()
+  found = bootstrap.mean_intervals(correct, sides, clusters, SIDES)
   if len(comparisons):
     found['all'] = bootstrap.mean_interval(correct, clusters).tolist()
   return found
@@ -55,14 +49,13 @@ def by_tranche(
   comparisons: Sequence[Comparison], correct: np.ndarray
 ) -> dict[str, list[float]]:
   """Returns [low, mid, high] of each tranche."""
-  tranches = np.array([item.tranche for item in comparisons])
-  clusters = clusters_of(comparisons)
-  return {
-    str(tranche): bootstrap.mean_interval(
-      correct[tranches == tranche], clusters[tranches == tranche]
-    ).tolist()
-    for tranche in np.unique(tranches)
-  }
+  tranches = [item.tranche for item in comparisons]
+  return bootstrap.mean_intervals(
+    correct,
+    np.array(tranches),
+    clusters_of(comparisons),
+    sorted(set(tranches)),
+  )
 
 
 def by_turn(

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import EvaluateConfig
+from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.comparisons import SIDES
-from hh_jax.data.dialogue import conversation_ids
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games, scoring
 from hh_jax.generation import best_of_k
@@ -62,7 +62,10 @@ def compare(
     lambda number, reply: stand_in[number, reply],
   )
   games = policy_games.play(
-    replies, conversations_of(prompts), judge, config.games_per_prompt
+    replies,
+    prompts_lib.conversations_of(prompts),
+    judge,
+    config.games_per_prompt,
   )
   tables = elo_by_side(config, games, prompts)
   found['games'] = {
@@ -150,19 +153,9 @@ def intervals_by_side(
 ) -> dict[str, list[float]]:
   """Returns the mean of each side, [low, mid, high]."""
   sides = np.array([prompt.side for prompt in prompts])
-  conversations = conversations_of(prompts)
-  return {
-    side: bootstrap.mean_interval(
-      values[sides == side], conversations[sides == side]
-    ).tolist()
-    for side in SIDES
-    if (sides == side).any()
-  }
-
-
-def conversations_of(prompts: Sequence[Prompt]) -> np.ndarray:
-  """Returns the number of each prompt's first human turn, [N]."""
-  return conversation_ids([prompt.dialogue for prompt in prompts])
+  return bootstrap.mean_intervals(
+    values, sides, prompts_lib.conversations_of(prompts), SIDES
+  )
 
 
 def gold_of_policies(

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hh_jax.config import RLHFConfig
-from hh_jax.data.dialogue import conversation_ids
+from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
 from hh_jax.losses import ppo
@@ -191,9 +191,7 @@ class PolicyPoints:
         is the utility on the prompt's own side.
     """
     sides = np.array([prompt.side for prompt in self.prompts])
-    conversations = conversation_ids(
-      [prompt.dialogue for prompt in self.prompts]
-    )
+    conversations = prompts_lib.conversations_of(self.prompts)
     parts = {name: (name, sides != '') for name in self.judges}
     for side, label in GOLD_LABELS.items():
       parts[f'train_pm_{side}'] = 'train_pm', sides == side

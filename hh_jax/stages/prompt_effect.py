@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hh_jax.config import DistillConfig, SamplingConfig
+from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.comparisons import SIDES
-from hh_jax.data.dialogue import conversation_ids
 from hh_jax.data.prompts import Prompt
 from hh_jax.generation import decode
 from hh_jax.stages import loading, prompting, worlds
@@ -61,7 +61,7 @@ def grade(
   replies = _reply_texts(config.seed, run, params, ids)
   return Graded(
     sides=np.array([prompt.side for prompt in prompts]),
-    conversations=conversation_ids([prompt.dialogue for prompt in prompts]),
+    conversations=prompts_lib.conversations_of(prompts),
     gold=np.array(
       [
         worlds.gold(prompt.dialogue, reply, prompt.side)
@@ -98,14 +98,9 @@ def gain(after: Graded | None, before: Graded | None) -> dict[str, list[float]]:
   """Returns the mean gain by side, [low, mid, high]; empty without a judge."""
   if after is None or before is None:
     return {}
-  return {
-    side: bootstrap.mean_interval(
-      (after.gold - before.gold)[after.sides == side],
-      after.conversations[after.sides == side],
-    ).tolist()
-    for side in SIDES
-    if (after.sides == side).any()
-  }
+  return bootstrap.mean_intervals(
+    after.gold - before.gold, after.sides, after.conversations, SIDES
+  )
 
 
 def _reply_texts(

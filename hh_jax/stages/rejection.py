@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import EvaluateConfig, RejectionConfig
-from hh_jax.data.dialogue import conversation_ids
+from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
 from hh_jax.generation import best_of_k, decode
@@ -106,7 +106,7 @@ def run(config: RejectionConfig, workdir: str | pathlib.Path) -> str:
   )
   gain = bootstrap.mean_interval(
     found.scores.max(1) - found.scores.mean(1),
-    conversation_ids([prompt.dialogue for prompt in prompts]),
+    prompts_lib.conversations_of(prompts),
   )
   return claimed.close(
     f'rejection: best of {config.k} scores {gain[1]:+.3f} '

@@ -14,7 +14,7 @@ without naming a method.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.sparse
@@ -137,6 +137,29 @@ def mean_interval(
   values = _checked('values', values)
   draws = _resampled_means(values, clusters, num_resamples, seed)
   return percentile_interval(float(values.mean()), draws, level)
+
+
+def mean_intervals(
+  values: Shaped[np.ndarray, 'N'],
+  groups: Shaped[np.ndarray, 'N'],
+  clusters: Shaped[np.ndarray, 'N'],
+  names: Sequence[str],
+) -> dict[str, list[float]]:
+  """Mean of each group, [low, mid, high]; see `mean_interval`.
+
+  Args:
+    values: What to average.
+    groups: Group of every value.
+    clusters: Dialogue of every value.
+    names: Groups in the order to report them; those without values are left
+      out.
+  """
+  members = {name: groups == name for name in names}
+  return {
+    name: mean_interval(values[chosen], clusters[chosen]).tolist()
+    for name, chosen in members.items()
+    if chosen.any()
+  }
 
 
 def difference_interval(

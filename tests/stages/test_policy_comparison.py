@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from hh_jax.config import DataConfig, EvaluateConfig
+from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games
 from hh_jax.stages import evaluate, policy_comparison, rejection, worlds
@@ -134,7 +135,7 @@ def test_elo_by_side_uses_the_games_of_that_side():
 
   asked = prompts()
   games = policy_games.play(
-    replies, policy_comparison.conversations_of(asked), judge, 16
+    replies, prompts_lib.conversations_of(asked), judge, 16
   )
   tables = policy_comparison.elo_by_side(
     EvaluateConfig(num_bootstrap=20), games, asked

@@ -98,3 +98,14 @@ def test_errors_name_the_values(call, words):
 def test_every_value_needs_a_cluster():
   with pytest.raises((ValueError, TypeError)):
     bootstrap.mean_interval(np.ones(3), np.ones(2))
+
+
+def test_groups_are_averaged_each_in_the_order_asked():
+  values = np.array([1.0, 2.0, 5.0, 7.0])
+  groups = np.array(['b', 'a', 'b', 'a'])
+  clusters = np.arange(4)
+  found = bootstrap.mean_intervals(values, groups, clusters, ('a', 'c', 'b'))
+  assert list(found) == ['a', 'b']
+  for name, chosen in (('a', [1, 3]), ('b', [0, 2])):
+    alone = bootstrap.mean_interval(values[chosen], clusters[chosen])
+    assert found[name] == alone.tolist()
