@@ -16,6 +16,8 @@ def build(choice: presets.Choice) -> PretrainConfig:
     # Many small steps: at this size they learn more of the same text.
     row_length, batch_size = 512, choice.pick(4, 4, 2)
     num_steps = choice.pick(7000, 600, 4)
+    if choice.world == 'hh':
+      num_steps = choice.pick(4000, 600, 4)
   else:
     row_length, batch_size = 8192, 256  # [A-2nd] context; batch is [open]
     num_steps = choice.pick(190_000, 700, 4)  # 400B tokens [A-2nd]
@@ -40,7 +42,7 @@ def num_documents(choice: presets.Choice) -> int:
   """
   if choice.world == 'lab':
     return choice.pick(38_000, 3500, 60)
-  return choice.pick(26_000, 2500, 200) if choice.is_nano else 0
+  return choice.pick(16_000, 2500, 200) if choice.is_nano else 0
 
 
 def get_config(arg: str | None = None):
