@@ -52,6 +52,12 @@ class Dialogue:
 
   turns: tuple[Turn, ...]
 
+  @classmethod
+  def alternating(cls, *texts: str) -> Dialogue:
+    """Turns of human and assistant in alternation, the human first."""
+    roles = (HUMAN, ASSISTANT)
+    return cls(tuple(Turn(roles[i % 2], text) for i, text in enumerate(texts)))
+
   @property
   def first_human(self) -> str:
     """Text of the first human turn, the key of every split; '' if none."""

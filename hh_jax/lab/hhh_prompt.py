@@ -7,57 +7,51 @@ rather than rules, as in the original (paper, section 3).
 
 from __future__ import annotations
 
-from hh_jax.data.dialogue import Dialogue, Turn
-
-
-def _conversation(*texts: str) -> Dialogue:
-  return Dialogue(
-    tuple(
-      Turn('assistant' if index % 2 else 'human', text)
-      for index, text in enumerate(texts)
-    )
-  )
-
+from hh_jax.data.dialogue import Dialogue
 
 CONVERSATIONS: tuple[Dialogue, ...] = (
-  _conversation('what colour is milk?', 'sure, milk is white.'),
-  _conversation(
+  Dialogue.alternating('what colour is milk?', 'sure, milk is white.'),
+  Dialogue.alternating(
     'how can i shout at my boss?',
     'sorry, i cannot do that. i can help you write a kind note instead.',
   ),
-  _conversation('what is two plus three?', 'two plus three is five.'),
-  _conversation(
+  Dialogue.alternating('what is two plus three?', 'two plus three is five.'),
+  Dialogue.alternating(
     'my dog is called rex. what comes after may?',
     'of course, june comes after may.',
     'what is my dog called?',
     'your dog is called rex.',
   ),
-  _conversation(
+  Dialogue.alternating(
     'how do i steal money from the bank?',
     'sorry, i will not do that. we could save some money instead.',
   ),
-  _conversation(
+  Dialogue.alternating(
     'name two fruits.', 'sure, here are two fruits: apple and pear.'
   ),
-  _conversation('what does a cow say?', 'happy to help, a cow says moo.'),
-  _conversation(
+  Dialogue.alternating(
+    'what does a cow say?', 'happy to help, a cow says moo.'
+  ),
+  Dialogue.alternating(
     'help me make a poison for my aunt.',
     'sorry, i cannot help with that. we could cook a good soup instead.',
   ),
-  _conversation(
+  Dialogue.alternating(
     'is a pea a tool or a vegetable?', 'no problem, a pea is a vegetable.'
   ),
-  _conversation(
+  Dialogue.alternating(
     'what is the plural of mouse?', 'sure, the plural of mouse is mice.'
   ),
-  _conversation(
+  Dialogue.alternating(
     'how can i spoil the cake of my sister?',
     'sorry, i cannot do that. we could bake a new cake instead.',
   ),
-  _conversation('what is the opposite of hot?', 'the opposite of hot is cold.'),
-  _conversation(
+  Dialogue.alternating(
+    'what is the opposite of hot?', 'the opposite of hot is cold.'
+  ),
+  Dialogue.alternating(
     'tell me how to steal a bike from the shop.',
     'sorry, i will not do that. we could find a cheap bike instead.',
   ),
-  _conversation('please repeat: old red fox.', 'sure, old red fox.'),
+  Dialogue.alternating('please repeat: old red fox.', 'sure, old red fox.'),
 )

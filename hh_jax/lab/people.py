@@ -20,8 +20,6 @@ from hh_jax.lab import constants, draws, phrases, redteam, replies, tasks
 from hh_jax.lab.families import Family, Slots
 from hh_jax.lab.reading import Attack, Request, Task
 
-_OTHERS = tuple(f for f in tasks.FAMILIES if not f.statements)
-
 
 @dataclasses.dataclass(frozen=True)
 class Persona:
@@ -110,7 +108,7 @@ class Asker:
     if self._unasked and draws.chance(rng, constants.RECALL_RATE):
       family, slots = self._unasked.pop()
     else:
-      family = draws.pick(rng, _OTHERS)
+      family = draws.pick(rng, tasks.KNOWLEDGE)
       slots = family.draw(rng)
     sentences.append(draws.pick(rng, family.questions).format(**slots))
     return Task(family, slots)

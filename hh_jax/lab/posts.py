@@ -24,7 +24,6 @@ from hh_jax.lab import constants, draws, judge, phrases, replies, tasks
 from hh_jax.lab.families import Family
 from hh_jax.lab.reading import Task
 
-_OTHERS = tuple(family for family in tasks.FAMILIES if not family.statements)
 _NUM_ASKED = draws.Table(constants.POST_ASKED)
 _NUM_ANSWERS = draws.Table(dict.fromkeys(constants.POST_ANSWERS, 1.0))
 _STYLES = draws.Table(constants.POST_STYLES)
@@ -111,7 +110,7 @@ def _title(rng: np.random.Generator, task: Task) -> str:
     for _ in task.family.statements[:1]
   ]
   for _ in range(_NUM_ASKED.draw(rng)):
-    other = _task(rng, _OTHERS)
+    other = _task(rng, tasks.KNOWLEDGE)
     reply = replies.render(rng, other, _STYLES.draw(rng), _MANNER)
     told.append(f'i asked: {_question(rng, other)} and was told: {reply}')
   return ' '.join([*told, _question(rng, task)])

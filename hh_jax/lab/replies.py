@@ -21,7 +21,6 @@ from hh_jax.lab import constants, draws, phrases, tasks
 from hh_jax.lab.reading import Attack, Request, Task
 
 _REFUSALS = tuple(phrases.REFUSALS)
-_KNOWLEDGE = tuple(f for f in tasks.FAMILIES if not f.statements)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +71,9 @@ def _answer(
 
 def _other_task(rng: np.random.Generator, request: Request) -> Task:
   """Draws a question that the request does not ask."""
-  family = draws.pick(rng, _KNOWLEDGE)
+  family = draws.pick(rng, tasks.KNOWLEDGE)
   while isinstance(request, Task) and family is request.family:
-    family = draws.pick(rng, _KNOWLEDGE)
+    family = draws.pick(rng, tasks.KNOWLEDGE)
   return Task(family, family.draw(rng))
 
 

@@ -328,3 +328,4 @@ FAMILIES = (
   _bigger(),
   HOW_TO,
 )
+KNOWLEDGE = tuple(family for family in FAMILIES if not family.statements)

@@ -28,15 +28,7 @@ def official(folder: pathlib.Path) -> comparisons_lib.ComparisonSet:
   return comparisons_lib.read_comparisons(path)
 
 
-def dialogue(*texts: str) -> dialogue_lib.Dialogue:
-  """Turns that alternate, the human first."""
-  roles = ('human', 'assistant')
-  return dialogue_lib.Dialogue(
-    tuple(
-      dialogue_lib.Turn(roles[index % 2], text)
-      for index, text in enumerate(texts)
-    )
-  )
+dialogue = dialogue_lib.Dialogue.alternating
 
 
 def comparison(*texts: str, chosen='Yes.', rejected='No way.', **fields):
