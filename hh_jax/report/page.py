@@ -16,14 +16,15 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import jinja2
 import markupsafe
 
-from hh_jax.report import findings, policy_figures, style, table
+from hh_jax.report import findings, policy_figures, record, style, table
 from hh_jax.report import run as run_lib
 from hh_jax.report import sections as sections_lib
+from hh_jax.training import files
 
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 _OVERVIEW = (
@@ -59,9 +60,7 @@ def write(workdir: str | pathlib.Path) -> pathlib.Path:
     missing=[section for section in sections if not section.is_available],
   )
   path = run.workdir / 'report.html'
-  partial = path.with_name('report.html.partial')
-  partial.write_text(text, encoding='utf-8')
-  partial.replace(path)
+  files.write_atomic(path, text)
   return path
 
 
@@ -127,35 +126,17 @@ def _facts(run: run_lib.Run) -> list[tuple[str, str]]:
   found = [
     ('command', values.get('command')),
     ('commit', values.get('commit')),
-    ('hardware', _hardware(values.get('hardware'))),
+    ('hardware', record.hardware_line(values.get('hardware'))),
     ('wall clock', _duration(run_lib.number(values.get('seconds')))),
     ('seeds', values.get('seeds')),
     ('lab version', values.get('lab_version')),
-    ('versions', _main_versions(run.mapping('versions'))),
+    ('versions', record.versions_line(run.mapping('versions'))),
   ]
   return [
     (name, table.format_value(value))
     for name, value in found
     if value not in (None, '', [], {})
   ]
-
-
-def _hardware(value: table.Value) -> table.Value:
-  if not isinstance(value, Mapping):
-    return value
-  found = run_lib.as_mapping(value.get('devices'))
-  parts = [
-    str(value.get('cpu', '')),
-    f'{value["cores"]} cores' if 'cores' in value else '',
-    f'{value["memory_gib"]} GiB' if 'memory_gib' in value else '',
-    *(f'{count} x {kind}' for kind, count in found.items() if kind != 'cpu'),
-  ]
-  return ', '.join(part for part in parts if part)
-
-
-def _main_versions(versions: Mapping[str, table.Value]) -> str:
-  shown = [name for name in ('python', 'jax', 'flax') if name in versions]
-  return ', '.join(f'{name} {versions[name]}' for name in shown)
 
 
 def _duration(seconds: float | None) -> str | None:

@@ -55,23 +55,13 @@ def render(text: str, results: pathlib.Path) -> str:
 
 def describe(result: dict[str, table.Value]) -> str:
   """One line on how the numbers of a result file were made."""
-  hardware = result['hardware']
-  if isinstance(hardware, dict):
-    devices = hardware.get('devices', {})
-    on = (
-      f'{hardware.get("cpu", "unknown")}, {hardware.get("cores", "?")} cores, '
-      f'{hardware.get("memory_gib", "?")} GiB'
-    )
-    if isinstance(devices, dict) and set(devices) - {'cpu'}:
-      on = ', '.join(f'{n} x {kind}' for kind, n in devices.items())
-  else:
-    on = table.format_value(hardware)
   seeds = table.format_value(result['seeds']) or 'none'
   return (
     f'`{result["command"]}` at {str(result["commit"])[:12]}'
-    f'{"+dirty" if str(result["commit"]).endswith("+dirty") else ""} on {on}; '
+    f'{"+dirty" if str(result["commit"]).endswith("+dirty") else ""} on '
+    f'{record.hardware_line(result["hardware"])}; '
     f'{table.format_number(float(str(result["seconds"])))} s; '
-    f'seeds {seeds}; {_main_versions(result["versions"])}.'
+    f'seeds {seeds}; {record.versions_line(result["versions"])}.'
   )
 
 
@@ -119,13 +109,6 @@ def _section(results: pathlib.Path, place: str) -> str:
     raise ValueError(f'{path} lacks {missing}')
   rows = table.rows_of(table.at_path(result['values'], part))
   return f'\n{table.markdown_table(rows)}\n\n{describe(result)}\n'
-
-
-def _main_versions(versions: table.Value) -> str:
-  if not isinstance(versions, dict):
-    return table.format_value(versions)
-  shown = [name for name in ('python', 'jax', 'flax') if name in versions]
-  return ', '.join(f'{name} {versions[name]}' for name in shown or versions)
 
 
 if __name__ == '__main__':

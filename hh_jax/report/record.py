@@ -11,26 +11,14 @@ import math
 import os
 import pathlib
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 
 import numpy as np
 
 from hh_jax.report import table
+from hh_jax.training import provenance
+from hh_jax.training import workdir as workdir_lib
 
-# Packages whose version can change a number.
-PACKAGES = (
-  'hh_jax',
-  'jax',
-  'jaxlib',
-  'flax',
-  'optax',
-  'orbax-checkpoint',
-  'tokenizers',
-  'numpy',
-  'scipy',
-)
 FIELDS = (
   'command',
   'commit',
@@ -40,7 +28,6 @@ FIELDS = (
   'seconds',
   'values',
 )
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def write_result(
@@ -67,14 +54,14 @@ def write_result(
   path.parent.mkdir(parents=True, exist_ok=True)
   content: dict[str, table.Value] = {
     'command': command,
-    'commit': commit(ignore=path),
+    'commit': provenance.commit(ignore=path),
     'hardware': hardware(),
-    'versions': versions(),
+    'versions': provenance.versions(),
     'seeds': [int(seed) for seed in seeds],
     'seconds': round(float(seconds), 1),
     'values': to_plain(values),
   }
-  _write_json(path, content)
+  workdir_lib.write_json(path, content)
   return path
 
 
@@ -92,11 +79,11 @@ def describe_run(workdir: str | os.PathLike[str], command: str) -> pathlib.Path:
   content = json.loads(path.read_text(encoding='utf-8'))
   content |= {
     'command': command,
-    'commit': commit(ignore=path),
+    'commit': provenance.commit(ignore=path),
     'hardware': hardware(),
-    'versions': versions(),
+    'versions': provenance.versions(),
   }
-  _write_json(path, content)
+  workdir_lib.write_json(path, content)
   return path
 
 
@@ -126,31 +113,6 @@ def to_plain(value: object, where: str = 'values') -> table.Value:
   return to_plain(array.tolist(), where)
 
 
-def commit(
-  root: pathlib.Path = _ROOT, ignore: pathlib.Path | None = None
-) -> str:
-  """Commit of the checkout, with '+dirty' if files differ from it.
-
-  Args:
-    root: A folder inside the checkout.
-    ignore: A file whose folder may differ: results, when written again, do
-      not change what made them.
-
-  Returns:
-    The hash, or 'unknown' outside a checkout.
-  """
-  found = _git(root, 'rev-parse', 'HEAD')
-  if found is None:
-    return 'unknown'
-  scope = [':/']
-  if ignore is not None:
-    folder = ignore.resolve().parent
-    if folder != root and folder.is_relative_to(root):
-      scope.append(f':(top,exclude){folder.relative_to(root).as_posix()}')
-  status = _git(root, 'status', '--porcelain', '--', *scope)
-  return found + ('+dirty' if status else '')
-
-
 def hardware() -> dict[str, table.Value]:
   """Processor, cores this process may use, memory and JAX devices."""
   import jax
@@ -172,39 +134,6 @@ def _num_cores() -> int:
   return os.cpu_count() or 1
 
 
-def versions() -> dict[str, str]:
-  """Python and the packages that can change a number, where installed."""
-  found = {'python': platform.python_version()}
-  for name in PACKAGES:
-    try:
-      found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-      continue
-  return found
-
-
-def _write_json(path: pathlib.Path, content: dict[str, table.Value]) -> None:
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(
-    json.dumps(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
-  )
-  partial.replace(path)
-
-
-def _git(root: pathlib.Path, *arguments: str) -> str | None:
-  try:
-    done = subprocess.run(
-      ['git', '-C', str(root), *arguments],
-      capture_output=True,
-      text=True,
-      check=False,
-      timeout=60,
-    )
-  except (OSError, subprocess.TimeoutExpired):
-    return None
-  return done.stdout.strip() if done.returncode == 0 else None
-
-
 def _cpu_model() -> str:
   info = pathlib.Path('/proc/cpuinfo')
   if info.exists():
@@ -212,3 +141,26 @@ def _cpu_model() -> str:
       if line.startswith('model name'):
         return line.partition(':')[2].strip()
   return platform.processor() or platform.machine() or 'unknown'
+
+
+def hardware_line(hardware: table.Value) -> str:
+  """The hardware of a result file in a few words."""
+  if not isinstance(hardware, Mapping):
+    return table.format_value(hardware)
+  devices = hardware.get('devices')
+  devices = devices if isinstance(devices, Mapping) else {}
+  parts = [
+    str(hardware.get('cpu', '')),
+    f'{hardware["cores"]} cores' if 'cores' in hardware else '',
+    f'{hardware["memory_gib"]} GiB' if 'memory_gib' in hardware else '',
+    *(f'{count} x {kind}' for kind, count in devices.items() if kind != 'cpu'),
+  ]
+  return ', '.join(part for part in parts if part)
+
+
+def versions_line(versions: table.Value) -> str:
+  """The versions that matter most, in a few words."""
+  if not isinstance(versions, Mapping):
+    return table.format_value(versions)
+  shown = [name for name in ('python', 'jax', 'flax') if name in versions]
+  return ', '.join(f'{name} {versions[name]}' for name in shown or versions)

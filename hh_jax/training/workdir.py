@@ -18,21 +18,17 @@ from __future__ import annotations
 
 import fcntl
 import functools
-import hashlib
-import importlib.metadata
 import json
 import logging
 import os
 import pathlib
-import platform
-import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 import numpy as np
 
-from hh_jax.training import files
+from hh_jax.training import files, provenance
 from hh_jax.training import fingerprint as fingerprint_lib
 
 CONFIG = 'config.json'
@@ -40,15 +36,6 @@ RECORD = 'run.json'
 DONE = 'DONE'
 LOCK = '.lock'
 WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*')
-PACKAGES = (
-  'jax',
-  'jaxlib',
-  'flax',
-  'optax',
-  'orbax-checkpoint',
-  'numpy',
-  'tokenizers',
-)
 
 Workdir = str | os.PathLike[str]
 
@@ -57,7 +44,7 @@ log = logging.getLogger(__name__)
 
 def write_json(path: Workdir, value: object) -> None:
   """Writes JSON atomically; arrays and NumPy scalars become lists, numbers."""
-  text = json.dumps(value, indent=2, default=_plain)
+  text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
   files.write_atomic(path, text + '\n')
 
 
@@ -134,7 +121,7 @@ def prepare(
   done = read_done(folder)
   if done and (total_steps is None or done['steps'] >= total_steps):
     return folder
-  now = versions()
+  now = provenance.versions() | provenance.sources()
   if has_work(folder):
     record = read_record(folder)
     commits = [*record.get('continued_at', []), now['hh_jax_commit']]
@@ -252,46 +239,3 @@ def read_result(workdir: Workdir) -> dict[str, Any]:
 def is_done(workdir: Workdir) -> bool:
   """Whether a run has written its final result."""
   return (pathlib.Path(workdir) / DONE).exists()
-
-
-def versions() -> dict[str, str]:
-  """Returns the versions of the code at work and of what it stands on."""
-  found = {'python': platform.python_version(), **_code_version()}
-  for name in PACKAGES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      found[name] = 'absent'
-  return found
-
-
-@functools.cache
-def _code_version() -> dict[str, str]:
-  """Hashes the package's sources; adds the commit if they are in a checkout.
-
-  The commit ends in '+dirty' if the sources differ from it.
-  """
-  package = pathlib.Path(__file__).parent.parent
-  digest = hashlib.sha256()
-  for path in sorted(package.rglob('*.py')):
-    digest.update(f'{path.relative_to(package)}\n'.encode())
-    digest.update(path.read_bytes())
-  try:
-    commit = _git(package, 'rev-parse', 'HEAD')
-    is_dirty = _git(package, 'status', '--porcelain', '--', '*.py')
-  except (OSError, subprocess.SubprocessError):
-    commit = is_dirty = ''
-  return {
-    'hh_jax_sha256': digest.hexdigest(),
-    'hh_jax_commit': commit + ('+dirty' if is_dirty else ''),
-  }
-
-
-def _git(folder: pathlib.Path, *arguments: str) -> str:
-  return subprocess.run(
-    ['git', '-C', str(folder), *arguments],
-    capture_output=True,
-    text=True,
-    timeout=10,
-    check=True,
-  ).stdout.strip()

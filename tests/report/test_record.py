@@ -1,38 +1,11 @@
 """Result files say how their numbers came about."""
 
 import json
-import subprocess
 
 import numpy as np
 import pytest
 
 from hh_jax.report import record
-
-
-def _git(root, *arguments):
-  subprocess.run(
-    [
-      'git',
-      '-C',
-      root,
-      '-c',
-      'user.name=a',
-      '-c',
-      'user.email=a@b',
-      *arguments,
-    ],
-    check=True,
-    capture_output=True,
-  )
-
-
-@pytest.fixture
-def checkout(tmp_path):
-  _git(tmp_path, 'init', '-q')
-  (tmp_path / 'code.py').write_text('x = 1\n')
-  _git(tmp_path, 'add', '.')
-  _git(tmp_path, 'commit', '-q', '-m', 'one', '--no-gpg-sign')
-  return tmp_path
 
 
 def test_a_result_file_has_every_field(tmp_path):
@@ -59,22 +32,6 @@ def test_what_is_not_finite_is_refused_by_name():
     record.to_plain({'a': [1.0, float('nan')]})
   with pytest.raises(ValueError, match=r'values\.b is a object'):
     record.to_plain({'b': object()})
-
-
-def test_commit_of_a_clean_and_of_a_changed_checkout(checkout):
-  clean = record.commit(checkout)
-  assert len(clean) == 40
-  (checkout / 'results').mkdir()
-  result = checkout / 'results' / 'a.json'
-  result.write_text('{}')
-  assert record.commit(checkout) == f'{clean}+dirty'
-  assert record.commit(checkout, ignore=result) == clean
-  (checkout / 'code.py').write_text('x = 2\n')
-  assert record.commit(checkout, ignore=result) == f'{clean}+dirty'
-
-
-def test_commit_outside_a_checkout_is_unknown(tmp_path):
-  assert record.commit(tmp_path) == 'unknown'
 
 
 def test_describing_a_run_keeps_its_results(tmp_path):

@@ -33,7 +33,10 @@ def take_a_step(folder):
 
 def at(commit, monkeypatch):
   """Makes `commit` the code at work."""
-  monkeypatch.setattr(workdir, 'versions', lambda: {'hh_jax_commit': commit})
+  monkeypatch.setattr(workdir.provenance, 'versions', dict)
+  monkeypatch.setattr(
+    workdir.provenance, 'sources', lambda: {'hh_jax_commit': commit}
+  )
 
 
 def test_a_finished_run_keeps_its_record(tmp_path, monkeypatch):
