@@ -67,7 +67,7 @@ def sample_candidates(
     keys.fold(config.seed, 'rejection', purpose),
     config.sampling,
     tokenizer.turn_markers,
-    progress.reporter(f'best of {k}: replies'),
+    progress.reporter(f'sampling ({purpose})'),
   )
   reply_ids = generated.contents()
   grouped = [reply_ids[i * k : (i + 1) * k] for i in range(len(prompts))]
