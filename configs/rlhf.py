@@ -23,7 +23,7 @@ def build(choice: presets.Choice) -> RLHFConfig:
     optimizer=presets.optimizer(
       choice,
       0.01,  # [§4.1]
-      0.05,
+      0.05 if choice.is_small_data else 0.06,
       'constant',
       nano_schedule='linear',
     ),
