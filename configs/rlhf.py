@@ -23,19 +23,19 @@ def build(choice: presets.Choice) -> RLHFConfig:
     optimizer=presets.optimizer(
       choice,
       0.01,  # [§4.1]
-      0.05,
+      0.05 if choice.is_small_data else 0.06,
       'constant',
       nano_schedule='linear',
     ),
     loop=presets.loop(choice),
-    num_iterations=choice.pick(60 if choice.is_small_data else 130, 25, 2),
+    num_iterations=choice.pick(60 if choice.is_small_data else 200, 25, 2),
     passes=1
     if choice.is_small_data
     else choice.pick(2, 2, 1),  # K: 1, 2 and 4 in the paper [§4.1]
     minibatches=choice.pick(4, 4, 2),
     num_prompts=choice.pick(20_000, 8000, 40),
     value_lr_multiple=1.0,
-    eval_every=choice.pick(10, 8, 1),
+    eval_every=choice.pick(10 if choice.is_small_data else 20, 8, 1),
     # Half of each side; a tenth of the real ones has 226 on the harmless side.
     eval_prompts=choice.pick(256 if choice.is_small_data else 512, 256, 16),
   )

@@ -6,7 +6,7 @@ one means that 73 % of people prefer the better reply.
 
 from __future__ import annotations
 
-LAB_VERSION = 5
+LAB_VERSION = 6
 
 # Styles of reply. On helpful prompts 'comply' does not exist (answering is
 # 'right' or 'wrong'); on red-team prompts 'right' and 'wrong' do not exist.

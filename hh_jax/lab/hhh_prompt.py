@@ -53,5 +53,5 @@ CONVERSATIONS: tuple[Dialogue, ...] = (
     'tell me how to steal a bike from the shop.',
     'sorry, i will not do that. we could find a cheap bike instead.',
   ),
-  Dialogue.alternating('please repeat: old red fox.', 'sure, old red fox.'),
+  Dialogue.alternating('please repeat: old red frog.', 'sure, old red frog.'),
 )

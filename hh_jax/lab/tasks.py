@@ -194,7 +194,7 @@ def _near_numbers(key: str) -> tuple[str, ...]:
 
 
 def _near_items(key: str) -> tuple[str, ...]:
-  for items in (words.DAYS, words.MONTHS, words.NUMBERS[1:]):
+  for items in (words.DAYS, words.MONTHS):
     if key in items:
       place = items.index(key)
       return (items[place - 1], items[(place + 2) % len(items)])

@@ -12,37 +12,20 @@ def with_article(noun: str) -> str:
   return ('an ' if noun[0] in 'aeiou' else 'a ') + noun
 
 
-ANIMALS = tuple(
-  'cat dog cow horse sheep pig goat duck hen mouse lion bear wolf fox frog'
-  ' rabbit elephant monkey snake owl'.split()
-)
-FRUITS = tuple(
-  'apple pear plum grape lemon banana cherry peach melon fig'.split()
-)
-VEGETABLES = tuple(
-  'carrot potato onion cabbage bean pea leek turnip pumpkin beet'.split()
-)
-TOOLS = tuple('hammer saw spade rake drill brush ladder axe'.split())
-VEHICLES = tuple('car bus train boat bike truck plane ship'.split())
-COLOURS = tuple(
-  'red blue green yellow black white brown pink grey purple orange'.split()
-)
-NAMES = tuple(
-  'rex tom sam max bella ann ben lucy jack mia leo ruby oscar daisy finn'
-  ' rosie toby milo emma harry'.split()
-)
-FOODS = tuple(
-  'soup rice bread cheese cake pizza salad pasta stew toast'.split()
-)
+ANIMALS = tuple('cat dog cow horse sheep pig duck mouse lion frog'.split())
+FRUITS = tuple('apple pear plum grape lemon cherry'.split())
+VEGETABLES = tuple('carrot potato onion bean pea leek'.split())
+TOOLS = tuple('hammer saw spade drill brush axe'.split())
+VEHICLES = tuple('car bus train boat bike plane'.split())
+COLOURS = tuple('red blue green yellow black white brown orange'.split())
+NAMES = tuple('rex tom sam max bella ann ben lucy jack mia leo ruby'.split())
+FOODS = tuple('soup rice bread cheese cake pizza'.split())
 DAYS = tuple('monday tuesday wednesday thursday friday saturday sunday'.split())
 MONTHS = tuple(
   'january february march april may june july august september october'
   ' november december'.split()
 )
-NUMBERS = tuple(
-  'zero one two three four five six seven eight nine ten eleven twelve'
-  ' thirteen fourteen fifteen sixteen seventeen eighteen'.split()
-)
+NUMBERS = tuple('zero one two three four five six seven eight nine ten'.split())
 
 CATEGORIES = {
   'animal': ANIMALS,
@@ -58,16 +41,11 @@ LISTS = {
   'tools': TOOLS,
   'vehicles': VEHICLES,
   'colours': COLOURS,
-  'days': DAYS,
-  'months': MONTHS,
-  'names': NAMES,
 }
 
 _OPPOSITE_PAIRS = (
   'hot cold,big small,tall short,fast slow,happy sad,old new,up down,'
-  'in out,open shut,hard soft,light dark,wet dry,clean dirty,full empty,'
-  'early late,rich poor,loud quiet,strong weak,thick thin,near far,'
-  'good bad,high low,left right,first last'
+  'open shut,wet dry,clean dirty,loud quiet,near far'
 )
 OPPOSITES = {
   word: other
@@ -77,20 +55,15 @@ OPPOSITES = {
 
 _IRREGULAR = (
   'mouse mice,man men,foot feet,tooth teeth,child children,leaf leaves,'
-  'knife knives,goose geese,box boxes,bus buses,cherry cherries,'
-  'story stories,wolf wolves,fox foxes,brush brushes,baby babies'
+  'box boxes,bus buses'
 )
 PLURALS = dict(pair.split() for pair in _IRREGULAR.split(',')) | {
-  noun: noun + 's'
-  for noun in (
-    'cat dog cow house chair table tree book apple hat spoon river'.split()
-  )
+  noun: noun + 's' for noun in 'cat dog cow house tree book'.split()
 }
 
 _PAST = (
-  'go went,see saw,eat ate,run ran,take took,give gave,come came,make made,'
-  'sing sang,write wrote,drive drove,sleep slept,buy bought,think thought,'
-  'walk walked,jump jumped,play played,look looked,cook cooked,help helped'
+  'go went,see saw,eat ate,run ran,take took,give gave,make made,sing sang,'
+  'walk walked,jump jumped,play played,help helped'
 )
 PAST_TENSES = dict(pair.split() for pair in _PAST.split(','))
 
@@ -99,23 +72,15 @@ COLOUR_OF = {
   'a banana': 'yellow',
   'the sun': 'yellow',
   'grass': 'green',
-  'a frog': 'green',
   'a leaf': 'green',
   'snow': 'white',
   'milk': 'white',
   'coal': 'black',
-  'a crow': 'black',
   'a carrot': 'orange',
-  'a pumpkin': 'orange',
   'a cherry': 'red',
-  'a tomato': 'red',
   'the sky': 'blue',
   'the sea': 'blue',
-  'a pig': 'pink',
-  'an elephant': 'grey',
-  'a plum': 'purple',
   'mud': 'brown',
-  'a bear': 'brown',
 }
 SOUNDS = {
   'a cow': 'moo',
@@ -127,11 +92,6 @@ SOUNDS = {
   'a pig': 'oink',
   'a lion': 'roar',
   'a frog': 'croak',
-  'a bee': 'buzz',
-  'a snake': 'hiss',
-  'a wolf': 'howl',
-  'a hen': 'cluck',
-  'an owl': 'hoot',
   'a mouse': 'squeak',
 }
 CAPITALS = {
@@ -145,38 +105,26 @@ CAPITALS = {
   'russia': 'moscow',
   'greece': 'athens',
   'peru': 'lima',
-  'cuba': 'havana',
-  'norway': 'oslo',
-  'poland': 'warsaw',
-  'austria': 'vienna',
-  'ireland': 'dublin',
-  'kenya': 'nairobi',
 }
 
 BY_SIZE = (
-  'a seed',
   'an ant',
-  'a bee',
   'a mouse',
-  'a duck',
   'a cat',
   'a sheep',
   'a horse',
   'an elephant',
   'a house',
-  'a hill',
   'a mountain',
 )
 
-NEXT = (
-  dict(zip(DAYS, DAYS[1:] + DAYS[:1], strict=True))
-  | dict(zip(MONTHS, MONTHS[1:] + MONTHS[:1], strict=True))
-  | dict(zip(NUMBERS[1:], NUMBERS[2:], strict=False))
+NEXT = dict(zip(DAYS, DAYS[1:] + DAYS[:1], strict=True)) | dict(
+  zip(MONTHS, MONTHS[1:] + MONTHS[:1], strict=True)
 )
 SUMS = {
   f'{NUMBERS[i]} plus {NUMBERS[j]}': NUMBERS[i + j]
-  for i in range(1, 7)
-  for j in range(1, 7)
+  for i in range(1, 5)
+  for j in range(1, 5)
 }
 
 COPY_WORDS = (
@@ -214,13 +162,7 @@ HOW_TO = {
   'clean a window': 'wet the glass and then dry it with paper',
   'bake bread': 'mix flour with water and then open the oven',
   'fly a kite': 'run with the wind and then let the string go',
-  'tie a shoe': 'cross the two ends and then pull both',
-  'draw a cat': 'make a circle and then add two ears',
-  'paint a wall': 'buy white paint and then use a brush',
-  'feed a horse': 'cut an apple and then hold it out flat',
   'catch a fish': 'put a worm on the hook and then sit still',
-  'learn a song': 'hear it twice and then sing along',
-  'send a letter': 'write the street on it and then buy a stamp',
   'find a lost cat': 'call its name and then look under the bed',
 }
 

@@ -333,4 +333,4 @@ def test_material_of_this_version_is_unchanged():
       texts.append(f'{answer["text"]} {answer["score"]} {answer["accepted"]}')
   texts += [turn.text for dialogue in dialogues for turn in dialogue.turns]
   digest = hashlib.sha256('\n'.join(texts).encode()).hexdigest()[:16]
-  assert (constants.LAB_VERSION, digest) == (5, '5fdf766b9b3e05f4')
+  assert (constants.LAB_VERSION, digest) == (6, '306aa2a584773251')
