@@ -20,7 +20,8 @@ def build(choice: presets.Choice) -> EvaluateConfig:
     num_comparisons=choice.pick(4000, 1200, 24),
     # Half of each side; a tenth of the real ones has 226 on the harmless side.
     num_prompts=choice.pick(448 if choice.is_small_data else 1024, 256, 16),
-    games_per_prompt=2,
+    # More than one comparison a pair, so that the crowd averages out.
+    games_per_prompt=choice.pick(8, 2, 2),
     num_bootstrap=choice.pick(1000, 500, 50),
     num_dialogues=choice.pick(10, 10, 4),
   )
