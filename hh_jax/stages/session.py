@@ -91,6 +91,7 @@ class Session:
     workdir_lib.write_done(
       self.workdir, {'line': line, **values, 'seconds': seconds}
     )
+    workdir_lib.release(self.workdir)
     return line
 
 
@@ -115,11 +116,13 @@ def begin(
   fingerprint = {'stage': stage, **_fingerprint(config)}
   for name, source in sources.items():
     fingerprint[name] = source.state_sha256
-  if jax.process_index() == 0:
-    workdir_lib.hold(workdir)
   _require_length(config, workdir)
   folder = workdir_lib.prepare(
-    workdir, dataclasses.asdict(config), fingerprint, planned_steps(config)
+    workdir,
+    dataclasses.asdict(config),
+    fingerprint,
+    planned_steps(config),
+    is_first=jax.process_index() == 0,
   )
   _enable_compilation_cache(config.loop)
   return Session(

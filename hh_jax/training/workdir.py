@@ -17,7 +17,6 @@ DONE              the final result, written last
 from __future__ import annotations
 
 import fcntl
-import functools
 import json
 import logging
 import os
@@ -38,6 +37,8 @@ LOCK = '.lock'
 WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*')
 
 Workdir = str | os.PathLike[str]
+
+_held: dict[pathlib.Path, IO[bytes]] = {}  # locked by this process
 
 log = logging.getLogger(__name__)
 
@@ -65,29 +66,33 @@ def write_jsonl(path: Workdir, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def hold(workdir: Workdir) -> None:
-  """Makes a folder and locks it until this process ends, however it ends.
+  """Locks a folder until `release`, or until this process ends in any way.
 
   Raises:
     ValueError: Another process holds it.
   """
   folder = pathlib.Path(workdir).resolve()
-  folder.mkdir(parents=True, exist_ok=True)
+  if folder in _held:
+    return
   try:
-    _locked(folder)
+    file = (folder / LOCK).open('wb')
+    _held[folder] = file
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
+    release(folder)
     raise ValueError(
       f'another process works in {folder}; wait for its end, or give another '
       '--workdir'
     ) from None
-  except OSError as error:
+  except OSError as error:  # a file system without locks
     log.info('%s cannot be locked: %s', folder, error)
 
 
-@functools.cache
-def _locked(folder: pathlib.Path) -> IO[bytes]:
-  file = (folder / LOCK).open('wb')
-  fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  return file
+def release(workdir: Workdir) -> None:
+  """Lets other processes work in a folder that this one holds, if it does."""
+  file = _held.pop(pathlib.Path(workdir).resolve(), None)
+  if file is not None:
+    file.close()
 
 
 def prepare(
@@ -95,6 +100,7 @@ def prepare(
   config_dict: Mapping[str, Any],
   fingerprint: Mapping[str, Any],
   total_steps: int | None = None,
+  is_first: bool = True,
 ) -> pathlib.Path:
   """Makes the folder of a run, or checks that it is this run's.
 
@@ -107,13 +113,14 @@ def prepare(
     config_dict: All of its config, as JSON.
     fingerprint: What must be equal for the run to be continued.
     total_steps: Where the run is to end, if that is its config's to say.
+    is_first: Whether this process is the one of several that locks the folder.
 
   Returns:
     The folder, with this config and the versions of the code that started
     the run; the commits at which it was continued are in `continued_at`.
 
   Raises:
-    ValueError: The folder holds another run.
+    ValueError: The folder holds another run, or another process works in it.
   """
   folder = pathlib.Path(workdir)
   folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +128,8 @@ def prepare(
   done = read_done(folder)
   if done and (total_steps is None or done['steps'] >= total_steps):
     return folder
+  if is_first:
+    hold(folder)
   now = provenance.versions() | provenance.sources()
   if has_work(folder):
     record = read_record(folder)

@@ -78,14 +78,14 @@ def test_a_decaying_rate_keeps_its_length(tmp_path, schedule):
 
 def test_one_process_at_a_time_works_in_a_folder(tmp_path):
   session.begin('pretrain', PretrainConfig(), tmp_path, {})
-  session.begin('pretrain', PretrainConfig(), tmp_path, {})
+  claimed = session.begin('pretrain', PretrainConfig(), tmp_path, {})
   other = (
     'import sys; from hh_jax.training import workdir; workdir.hold(sys.argv[1])'
   )
   command = [sys.executable, '-c', other, str(tmp_path)]
   done = subprocess.run(command, capture_output=True, text=True)
   assert f'another process works in {tmp_path.resolve()}' in done.stderr
-  command[-1] = str(tmp_path / 'elsewhere')
+  claimed.close('', {'steps': PretrainConfig().num_steps})
   assert subprocess.run(command).returncode == 0
 
 
