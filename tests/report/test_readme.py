@@ -87,10 +87,10 @@ def test_a_part_of_the_values_can_be_shown(folder):
   assert _main(folder) == 2
 
 
-def test_an_accelerator_is_named_instead_of_the_processor():
+def test_an_accelerator_is_named_beside_the_processor():
   result = _result({'a': 1})
   result['hardware']['devices'] = {'Fast Chip': 8}
-  assert 'on 8 x Fast Chip;' in readme.describe(result)
+  assert ', 8 x Fast Chip; ' in readme.describe(result)
 
 
 @pytest.mark.parametrize(

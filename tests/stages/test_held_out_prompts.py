@@ -30,4 +30,4 @@ def test_a_test_part_without_prompts_is_refused_before_any_work(
   with pytest.raises(ValueError, match=message):
     stage.run(config(data=data, sampling=rollouts.SAMPLING), tmp_path / 'run')
   written = {path.name for path in tmp_path.glob('run/*')}
-  assert written == {'config.json', 'run.json'}
+  assert written == {'config.json', 'run.json', '.lock'}
