@@ -74,7 +74,7 @@ class PipelineConfig:
 
   def __post_init__(self):
     shared.one_of('world', self.world, shared.WORLDS)
-    shared.is_seed(self.seed)
+    shared.usable_seed(self.seed)
     stages: dict[str, Any] = {
       name: stage
       for name, stage in vars(self).items()

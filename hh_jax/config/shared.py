@@ -278,7 +278,7 @@ class SamplingConfig:
     require(0 < self.top_p <= 1, f'top_p={self.top_p} is outside (0, 1]')
 
 
-def is_seed(seed: int) -> None:
+def usable_seed(seed: int) -> None:
   """Raises ValueError for a seed that random keys cannot take."""
   require(seed >= 0, f'seed={seed} is < 0')
   require(seed < 2**32, f'seed={seed} is not below 2**32')
@@ -290,7 +290,7 @@ def runnable(stage: Any) -> None:
   Args:
     stage: Config with `seed`, `data` and `loop`.
   """
-  is_seed(stage.seed)
+  usable_seed(stage.seed)
   counts(stage)
   loop, data = stage.loop, stage.data
   ways = loop.mesh_data * loop.mesh_fsdp

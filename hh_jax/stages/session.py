@@ -107,8 +107,8 @@ def begin(
     stage: Its name.
     config: Its config dataclass.
     workdir: Where everything it writes goes.
-    sources: The runs it starts from, by a name of each; they
-      enter the fingerprint by the hash of what they hold.
+    sources: The runs it starts from, by a name of each; they enter the
+      fingerprint by the hash of what they hold.
 
   Raises:
     ValueError: The workdir holds another run, or another process works there.
@@ -116,7 +116,7 @@ def begin(
   fingerprint = {'stage': stage, **_fingerprint(config)}
   for name, source in sources.items():
     fingerprint[name] = source.state_sha256
-  _require_length(config, workdir)
+  check(config, workdir)
   folder = workdir_lib.prepare(
     workdir,
     dataclasses.asdict(config),
@@ -171,7 +171,10 @@ def _require_length(config: Any, workdir: str | pathlib.Path) -> None:
   else:
     return
   planned = getattr(config, name)
-  saved = json.loads(path.read_text()).get(name, planned)
+  try:
+    saved = json.loads(path.read_text()).get(name, planned)
+  except (ValueError, AttributeError):
+    raise ValueError(f'{path} is damaged; give another --workdir') from None
   if saved != planned and workdir_lib.has_work(workdir):
     raise ValueError(
       f'workdir {workdir} holds another run: {name}={saved} saved, {planned} '

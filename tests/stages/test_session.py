@@ -111,3 +111,11 @@ def test_a_distillation_keeps_its_length(tmp_path):
     ValueError, match='another run: effect_prompts=nothing saved'
   ):
     session.begin('distill', config, tmp_path / 'pm', {})
+
+
+@pytest.mark.parametrize('text', ['{', '[1]'])
+def test_a_damaged_config_is_named(tmp_path, text):
+  session.begin('pretrain', PretrainConfig(), tmp_path, {})
+  (tmp_path / 'config.json').write_text(text)
+  with pytest.raises(ValueError, match='config.json is damaged'):
+    session.begin('pretrain', PretrainConfig(), tmp_path, {})
