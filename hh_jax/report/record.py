@@ -45,7 +45,8 @@ def write_result(
     values: The numbers; NumPy scalars and arrays are taken too.
     command: Shell command that makes the same file again.
     seeds: Every seed the numbers depend on.
-    seconds: Wall-clock time the command took.
+    seconds: Wall-clock time of the command; where it was stopped and started
+      again, at least that of its stages.
 
   Returns:
     The path written.

@@ -11,7 +11,6 @@ import itertools
 import json
 import logging
 import pathlib
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,12 +39,10 @@ def run(config: PipelineConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
   workdir_lib.write_json(
     workdir / workdir_lib.CONFIG, dataclasses.asdict(config)
   )
-  started = time.time()
   for number, stage in enumerate(stages, start=1):
     line = stage.run(stage.config, workdir / stage.name)
     log.info('[%d/%d] %s', number, len(stages), line)
   results = pipeline_results.collect(config, workdir, stages)
-  results['wall_seconds'] = round(time.time() - started, 1)
   workdir_lib.write_json(workdir / 'results.json', results)
   return results
 
