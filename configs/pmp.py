@@ -26,6 +26,9 @@ def build(choice: presets.Choice) -> PMPConfig:
     loop=presets.loop(choice),
     num_posts=num_posts(choice),
     pairs_per_post=1 if choice.is_small_data else choice.pick(3, 3, 1),
+    # Deviation: votes in the lab are few and linear in utility, and their
+    # logarithm would tie most answers.
+    ranked_by='votes' if choice.world == 'lab' else 'log_votes',
     # Deviation: nano rungs learn ranked pairs, with an LM loss. A label in
     # front of an answer asks them for an exclusive or, and without the LM loss
     # they forget what makes an answer right (benchmarks/NOTES.md).

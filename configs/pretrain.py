@@ -17,6 +17,8 @@ def build(choice: presets.Choice) -> PretrainConfig:
     row_length, batch_size = 512, choice.pick(4, 4, 2)
     num_steps = choice.pick(7000, 600, 4)
     if choice.world == 'hh':
+      # The HHH prompt has about 600 tokens of real text.
+      row_length, batch_size = 1024, choice.pick(2, 2, 2)
       num_steps = choice.pick(4000, 600, 4)
   else:
     row_length, batch_size = 8192, 256  # [A-2nd] context; batch is [open]

@@ -8,7 +8,11 @@
 
 from hh_jax.config.composite import FoldsConfig, PipelineConfig
 from hh_jax.config.convert import from_config_dict, parse_arg, to_config_dict
-from hh_jax.config.inputs import require_data, require_inputs
+from hh_jax.config.inputs import (
+  require_data,
+  require_folder_place,
+  require_inputs,
+)
 from hh_jax.config.shared import (
   DataConfig,
   LoopConfig,
@@ -46,6 +50,7 @@ __all__ = [
   'lr_pretrain',
   'parse_arg',
   'require_data',
+  'require_folder_place',
   'require_inputs',
   'to_config_dict',
 ]

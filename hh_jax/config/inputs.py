@@ -7,6 +7,7 @@ the file system alone is answered at once.
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from typing import Any
 
@@ -28,6 +29,9 @@ def require_inputs(config: Any) -> None:
   elif isinstance(fields.get('data'), DataConfig):
     data = fields['data']
     require_data(data.world, data.data_dir, 'data.data_dir')
+  record = fields.get('record')
+  if record:
+    require_file_place(record, f'--config.record={record}')
   for name, value in fields.items():
     if name.endswith('_from') and value:
       require_run(value, f'--config.{name}={value}')
@@ -44,6 +48,23 @@ def require_data(world: str, data_dir: str, field: str) -> None:
     )
   if not pathlib.Path(data_dir).exists():
     raise ValueError(f'--config.{field}={data_dir} does not exist')
+
+
+def require_file_place(path: str, spelled: str) -> None:
+  """Raises ValueError where no file of that name can be written."""
+  if pathlib.Path(path).is_dir():
+    raise ValueError(f'{spelled} is a folder; name a file in it')
+  require_folder_place(str(pathlib.Path(path).parent), spelled)
+
+
+def require_folder_place(folder: str, spelled: str) -> None:
+  """Raises ValueError where no folder of that name can be written to."""
+  path = pathlib.Path(folder).absolute()
+  found = next(place for place in (path, *path.parents) if place.exists())
+  if not found.is_dir():
+    raise ValueError(f'{spelled}: {found} is a file, not a folder')
+  if not os.access(found, os.W_OK | os.X_OK):
+    raise ValueError(f'{spelled}: {found} cannot be written to')
 
 
 def require_run(workdir: str, spelled: str) -> None:

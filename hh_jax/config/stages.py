@@ -80,12 +80,14 @@ class PMPConfig:
   loop: LoopConfig = field(default_factory=LoopConfig)
   num_posts: int = 4000  # questions made or read; world=hh: 0 takes all
   pairs_per_post: int = 4  # most ranked pairs taken of one question [open]
+  ranked_by: str = 'log_votes'  # or 'votes', see data/ranked.py [A-2nd]
   binary: bool = True  # GOOD/BAD pairs instead of ranked ones [A-2nd]
   lm_coef: float = 0.0  # weight of an LM loss, good side [A-2nd: a switch]
 
   def __post_init__(self):
     shared.runnable(self)
     shared.positive(self, 'pairs_per_post')
+    shared.one_of('ranked_by', self.ranked_by, ('log_votes', 'votes'))
     if self.data.world == 'lab':
       shared.positive(self, 'num_posts')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')

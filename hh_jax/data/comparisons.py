@@ -16,20 +16,12 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from hh_jax.data import dialogue as dialogue_lib
-from hh_jax.data import jsonl
+from hh_jax.data import jsonl, tranches
 
 SIDES = ('helpful', 'harmless')
-
-TRANCHES = (
-  'harmless-base',
-  'helpful-base',
-  'helpful-online',
-  'helpful-rejection-sampled',
-)
 
 # Why a row is left out, in the order in which the reasons are tried.
 REASONS = (
@@ -43,7 +35,6 @@ REASONS = (
 )
 
 _HEX_DIGITS = 13  # of the hash; 52 bits fit a double exactly
-_NAME = re.compile(r'^(.*?)[._](train\w*|test\w*)$')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,61 +155,10 @@ def _count_anomalies(
     anomalies['non_alternating_transcripts'] += num_wrong
 
 
-def names_of(path: pathlib.Path) -> tuple[str, str]:
-  """Side and tranche that a file's name tells.
-
-  `harmless-base/test.jsonl.gz` and `harmless_base.test.jsonl.gz` are both
-  ('harmless', 'harmless-base').
-  """
-  name = jsonl.stem(path)
-  if name in ('train', 'test'):
-    tranche = path.parent.name
-  else:
-    match = _NAME.match(name)
-    tranche = match.group(1) if match else name
-  tranche = tranche.replace('_', '-')
-  side = 'harmless' if tranche.startswith('harmless') else 'helpful'
-  return side, tranche
-
-
-def comparison_files(data_dir: str | os.PathLike[str]) -> list[pathlib.Path]:
-  """Files of comparisons under a path, in reading order.
-
-  Args:
-    data_dir: A jsonl[.gz] file; a folder with the official layout
-      `{tranche}/{train,test}.jsonl.gz`, with jsonl[.gz] files of its own, or
-      both; or a folder that has one of these as `hh_rlhf`.
-
-  Raises:
-    ValueError: there is nothing to read there.
-  """
-  path = pathlib.Path(data_dir)
-  if path.is_file():
-    return [path]
-  if not path.is_dir():
-    raise ValueError(f'{path} does not exist; give a jsonl file or a folder')
-  for folder in (path, path / 'hh_rlhf'):
-    if not folder.is_dir():
-      continue
-    found = [
-      file
-      for tranche in TRANCHES
-      if (folder / tranche).is_dir()
-      for file in jsonl.files_in(folder / tranche)
-    ]
-    found += jsonl.files_in(folder)
-    if found:
-      return found
-  raise ValueError(
-    f'{path} has no comparison files; expected *.jsonl[.gz] or '
-    f'{TRANCHES[0]}/train.jsonl.gz and so on'
-  )
-
-
 def _to_comparison(
   path: pathlib.Path, number: int, row: dict, half: _Half, rejected: _Half
 ) -> Comparison:
-  side, tranche = names_of(path)
+  side, tranche = tranches.names_of(path)
   marker = dialogue_lib.MARKERS[dialogue_lib.ASSISTANT]
   prompt = dialogue_lib.parse_transcript(half.prompt.removesuffix(marker))
   try:
@@ -236,7 +176,7 @@ def _to_comparison(
 
 
 def read_comparisons(data_dir: str | os.PathLike[str]) -> ComparisonSet:
-  """Reads every comparison under a path; see `comparison_files`.
+  """Reads every comparison under a path; see `tranches.comparison_files`.
 
   A row may say its own `side`, `tranche` and `weight`; otherwise side and
   tranche come from the name of its file.
@@ -249,7 +189,7 @@ def read_comparisons(data_dir: str | os.PathLike[str]) -> ComparisonSet:
   rejected: collections.Counter[str] = collections.Counter()
   anomalies: collections.Counter[str] = collections.Counter()
   prompts: set[str] = set()
-  files = comparison_files(data_dir)
+  files = tranches.comparison_files(data_dir)
   for path in files:
     for number, row in jsonl.read_rows(path):
       texts = [

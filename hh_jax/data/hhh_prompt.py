@@ -2,8 +2,7 @@
 
 Fourteen short fictional conversations, examples rather than rules (Askell et
 al. 2021, appendix). The original's text is not licensed to this project; these
-were written for it, short enough for a context of 1,024 tokens at a
-vocabulary of 4,096.
+were written for it. With a vocabulary of 4,096 they are about 600 tokens.
 """
 
 from __future__ import annotations

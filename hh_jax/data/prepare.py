@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from hh_jax.data import card as card_lib
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import dialogue as dialogue_lib
-from hh_jax.data import jsonl
+from hh_jax.data import jsonl, tranches
 
 COMPARISONS_NAME = 'comparisons.jsonl'
 
@@ -47,7 +47,7 @@ def prepare(source: str, out: str) -> dict[str, object]:
   inside = folder.resolve()
   if inside == pathlib.Path(source).resolve() or any(
     inside == file.resolve().parent
-    for file in comparisons_lib.comparison_files(source)
+    for file in tranches.comparison_files(source)
   ):
     raise ValueError(
       f'--out={out} is where the comparisons are read from; choose another'

@@ -1,7 +1,8 @@
 """Ranked web answers for preference-model pretraining.
 
-1. A question has answers with vote scores. Two answers of different score are
-   a ranked pair, the higher score first; ties are counted and left out.
+1. A question has answers with votes. A score is made of the votes, and two
+   answers of different score are a ranked pair, the higher score first; ties
+   are counted and left out.
 2. At most `max_pairs` pairs of a question are kept, those with the widest gap
    of score, then by the order of the file: deterministic.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 import pathlib
 import re
@@ -20,6 +22,8 @@ from collections.abc import Iterable
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import dialogue as dialogue_lib
 from hh_jax.data import jsonl
+
+RANKED_BY = ('log_votes', 'votes')
 
 _TRAILING_SPACE = re.compile(r'[ \t\r]+(?=\n|$)')
 _BLANK_LINES = re.compile(r'\n{3,}')
@@ -155,12 +159,15 @@ def _as_comparison(
   )
 
 
-def rank(posts: Iterable[RankedPost], max_pairs: int = 0) -> RankedPairs:
+def rank(
+  posts: Iterable[RankedPost], max_pairs: int = 0, ranked_by: str = 'log_votes'
+) -> RankedPairs:
   """All pairs of answers whose scores differ, better one first.
 
   Args:
     posts: Questions with answers.
     max_pairs: Most pairs of one question; 0 is no limit.
+    ranked_by: One of `RANKED_BY`, see `score_of`.
   """
   pairs: list[comparisons_lib.Comparison] = []
   num_posts = num_answers = num_ties = num_capped = num_empty = 0
@@ -169,20 +176,36 @@ def rank(posts: Iterable[RankedPost], max_pairs: int = 0) -> RankedPairs:
     num_answers += len(post.answers)
     found = []
     for first, second in itertools.combinations(post.answers, 2):
-      if first.score == second.score:
+      gap = score_of(first, ranked_by) - score_of(second, ranked_by)
+      if gap == 0:
         num_ties += 1
       elif not (first.text and second.text):
         num_empty += 1
+      elif gap > 0:
+        found.append((gap, first, second))
       else:
-        better, worse = sorted((first, second), key=lambda a: -a.score)
-        found.append((better, worse))
-    found.sort(key=lambda pair: pair[1].score - pair[0].score)
+        found.append((-gap, second, first))
+    found.sort(key=lambda pair: -pair[0])
     kept = found[:max_pairs] if max_pairs else found
     num_capped += len(found) - len(kept)
-    pairs.extend(_as_comparison(post, *pair) for pair in kept)
+    pairs.extend(
+      _as_comparison(post, better, worse) for _, better, worse in kept
+    )
   return RankedPairs(
     tuple(pairs), num_posts, num_answers, num_ties, num_capped, num_empty
   )
+
+
+def score_of(answer: Answer, ranked_by: str) -> int:
+  """What an answer is ranked by.
+
+  `votes` are its votes. `log_votes` is round(log2(1 + votes)), or -1 where they
+  are negative, and one more if the asker accepted it.
+  """
+  if ranked_by == 'votes':
+    return answer.score
+  value = -1 if answer.score < 0 else round(math.log2(1 + answer.score))
+  return value + int(answer.accepted)
 
 
 def best_answers(

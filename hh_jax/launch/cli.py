@@ -132,12 +132,7 @@ def require_workdir(workdir: str) -> None:
       f'--workdir={workdir} is on an object store; give a folder, which may be '
       'a mounted bucket'
     )
-  path = pathlib.Path(workdir).absolute()
-  found = next(place for place in (path, *path.parents) if place.exists())
-  if not found.is_dir():
-    raise UsageError(f'--workdir={workdir}: {found} is a file, not a folder')
-  if not os.access(found, os.W_OK | os.X_OK):
-    raise UsageError(f'--workdir={workdir}: {found} cannot be written to')
+  config_lib.require_folder_place(workdir, f'--workdir={workdir}')
 
 
 def load_config(path: str) -> ml_collections.ConfigDict:

@@ -154,18 +154,7 @@ def make_batch(
 def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
   """Distils the HHH prompt into the student; returns its one-line result."""
   worlds.require_data(config.data)
-  student = loading.load_as(config.init_from, 'init_from', ('pretrain',))
-  teacher = student
-  if config.teacher_from:
-    teacher = loading.load_as(
-      config.teacher_from, 'teacher_from', ('pretrain',)
-    )
-    loading.require_same_tokenizer(student, teacher)
-  if config.top_k > teacher.tokenizer.vocab_size:
-    raise ValueError(
-      f'top_k={config.top_k} is more than the vocabulary of '
-      f'{teacher.tokenizer.vocab_size}; choose fewer'
-    )
+  student, teacher = open_models(config)
   claimed = session.begin(
     'distill',
     config,
@@ -182,7 +171,9 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
     prompt_effect.grade(config, teacher, teacher.params, prompt), plain
   )
   log.info('%s', prompt_effect.describe('the prompt', prompted))
-  sequences = read_sequences(config, student.tokenizer, len(prompt))
+  sequences, counts = read_sequences(
+    config, student.tokenizer, len(prompt), teacher.context
+  )
   tx = optimizer.make_optimizer(
     config.optimizer, student.model.config, config.num_steps
   )
@@ -221,6 +212,7 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
       'kl': loss,
       'prompt_tokens': len(prompt),
       'num_sequences': len(sequences),
+      'left_out': counts,
       'prompt_effect': {
         side: {'prompted': prompted[side], 'student': kept[side]}
         for side in kept
@@ -232,6 +224,23 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
   )
 
 
+def open_models(config: DistillConfig) -> tuple[loading.Run, loading.Run]:
+  """Opens student and teacher, which may be one run."""
+  student = loading.load_as(config.init_from, 'init_from', ('pretrain',))
+  teacher = student
+  if config.teacher_from:
+    teacher = loading.load_as(
+      config.teacher_from, 'teacher_from', ('pretrain',)
+    )
+    loading.require_same_tokenizer(student, teacher)
+  if config.top_k > teacher.tokenizer.vocab_size:
+    raise ValueError(
+      f'top_k={config.top_k} is more than the vocabulary of '
+      f'{teacher.tokenizer.vocab_size}; choose fewer'
+    )
+  return student, teacher
+
+
 def prompt_ids(config: DistillConfig, tokenizer: Tokenizer) -> np.ndarray:
   """Returns the ids of the HHH prompt, each conversation closed by a break."""
   conversations = worlds.hhh_conversations(config.data)
@@ -240,22 +249,37 @@ def prompt_ids(config: DistillConfig, tokenizer: Tokenizer) -> np.ndarray:
 
 
 def read_sequences(
-  config: DistillConfig, tokenizer: Tokenizer, prompt_length: int
-) -> list[np.ndarray]:
+  config: DistillConfig,
+  tokenizer: Tokenizer,
+  prompt_length: int,
+  context: int,
+) -> tuple[list[np.ndarray], dict[str, int]]:
   """Returns the sequences of one run: pieces of text, then answers.
 
   Where there are too few of one kind the share that there is, is said.
 
+  Args:
+    config: Of the stage.
+    tokenizer: Of student and teacher.
+    prompt_length: Tokens of the HHH prompt.
+    context: Tokens of the longest path the teacher was trained on; prompt and
+      sequence stay within it, since what it says beyond is no target.
+
+  Returns:
+    The ids of each sequence, and how many were cut or were too short.
+
   Raises:
-    ValueError: The prompt leaves no room in a row.
+    ValueError: The prompt leaves no room for a sequence.
   """
   data = config.data
-  longest = min(data.longest_path, data.row_length - prompt_length)
+  room = min(data.row_length, context) - prompt_length
+  longest = min(data.longest_path, room)
   if longest < 2:
     raise ValueError(
-      f'the prompt has {prompt_length} tokens and row_length='
-      f'{data.row_length} leaves {longest} for a sequence; raise row_length '
-      'or lower num_prompt_conversations'
+      f'the prompt has {prompt_length} tokens, which leaves {max(room, 0)} for '
+      f'a sequence: row_length={data.row_length}, and the teacher was trained '
+      f'on {context} tokens; raise the smaller one, or lower '
+      'num_prompt_conversations'
     )
   total = config.num_steps * data.batch_size
   num_text = round(total * config.text_fraction)
@@ -265,9 +289,9 @@ def read_sequences(
     if len(texts) == num_text:
       break
     ids = corpora.encode_document(tokenizer, document)
-    texts.append(corpora.after_marker(ids, marker)[:longest])
+    texts.append(corpora.after_marker(ids, marker))
   answers = [
-    tokenizer.encode_dialogue(dialogue)[:longest]
+    tokenizer.encode_dialogue(dialogue)
     for dialogue in worlds.best_answers(data, config.seed, total - num_text)
   ]
   if len(texts) + len(answers) < total:
@@ -277,4 +301,9 @@ def read_sequences(
       len(answers),
       total,
     )
-  return [ids for ids in (*texts, *answers) if len(ids) > 1]
+  found = [*texts, *answers]
+  counts = {
+    'cut': sum(len(ids) > longest for ids in found),
+    'too_short': sum(len(ids) < 2 for ids in found),
+  }
+  return [ids[:longest] for ids in found if len(ids) > 1], counts

@@ -4,8 +4,8 @@
    calibration, and each one-sided model on the other side.
 2. π0, best-of-k and the RLHF policy answer the same held-out prompts.
 3. Their answers are scored by the preference models and, where the truth is
-   known, by the gold judge; they play games judged by the crowd (or by the
-   held-out preference model), from which Elo scores follow.
+   known, by the gold judge; they play games judged by the crowd (or by a
+   preference model), from which Elo scores follow.
 
 Reference: Bai et al. 2022, sections 2.4, 3.2-3.3, 4.6, 5 and B.5.
 """

@@ -51,6 +51,11 @@ class Run:
   def has_scores(self) -> bool:
     return 'score_head' in self.params
 
+  @property
+  def context(self) -> int:
+    """Tokens of the longest path the run was trained on."""
+    return from_config_dict(DataConfig, self.config['data']).longest_path
+
   def sample(
     self,
     prompts: Sequence[str | Dialogue],

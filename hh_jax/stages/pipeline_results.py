@@ -165,7 +165,7 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
     rows.append(
       _at_least(
         f'share of the way from π0 to the best style, {label}',
-        (end - start) / max(best - start, 1e-9),
+        share_of_way(start, end, best),
         0.5,
       )
     )
@@ -179,6 +179,13 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
     _above('lower end of best-of-k Elo over π0', elo[best_of][0], 0.0),
   ]
   return rows
+
+
+def share_of_way(start: float, end: float, best: float) -> float:
+  """How far `end` is from `start` to `best`; where there is no way, 1 or 0."""
+  if best > start:
+    return (end - start) / (best - start)
+  return float(end >= best)
 
 
 def _row(name: str, value: float, target: str, met: bool) -> dict[str, Any]:

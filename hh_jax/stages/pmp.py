@@ -1,7 +1,7 @@
 """Preference-model pretraining on ranked answers from the web.
 
 1. Pairs of answers to one question, ordered by votes.
-2. Binarised: a ranked pair A > B becomes `GOOD: A` > `BAD: A` and
+2. With `binary`, a ranked pair A > B becomes `GOOD: A` > `BAD: A` and
    `BAD: B` > `GOOD: B`, so that nothing need be unlearnt later.
 3. One pass of the preference loss from the language model, with a new head.
 
@@ -26,9 +26,7 @@ def run(config: PMPConfig, workdir: str | pathlib.Path) -> str:
   claimed = session.begin('pmp', config, workdir, {'init_from': start})
   if claimed.result:
     return claimed.result['line']
-  ranked = worlds.ranked_pairs(
-    config.data, config.seed, config.num_posts, config.pairs_per_post
-  )
+  ranked = worlds.ranked_pairs(config)
   train, test = worlds.split(ranked.pairs, config.data)
   preference.require_parts(train, test, config.data.test_fraction)
   if config.binary:

@@ -4,7 +4,8 @@
 2. Preference models score the answers; where the truth is known, the gold
    judge grades them.
 3. Every pair of answers is a game, judged by the crowd (or, where there is
-   none, by the held-out preference model); Elo scores follow.
+   none, by the held-out preference model, or else by the one that rewarded);
+   Elo scores follow.
 
 Reference: Bai et al. 2022, sections 2.2, 2.4, 4.6 and B.5.
 """
@@ -26,6 +27,7 @@ from hh_jax.generation import best_of_k
 from hh_jax.stages import loading, prompting, rejection, worlds
 from hh_jax.stats import bootstrap, elo
 
+JUDGES = {'held_out': 'held-out PM', 'mixture': 'the PM of the reward'}
 NUM_DISPLAY_SAMPLES = 17  # a reply is shown as the median of 17 [§6, App. C]
 
 
@@ -52,9 +54,8 @@ def compare(
   }
   if worlds.has_gold(config.data):
     found['gold'] = gold_of_policies(prompts, replies)
-  stand_in = score_table(
-    config, pms.get('held_out', pms['mixture']), prompts, replies
-  )
+  judging = 'held_out' if 'held_out' in pms else 'mixture'
+  stand_in = score_table(config, pms[judging], prompts, replies)
   judge = worlds.make_judge(
     config.data,
     config.seed,
@@ -72,7 +73,7 @@ def compare(
     'played': len(games.first),
     'equal_texts': games.num_equal,
     'too_weak': games.num_weak,
-    'judge': 'crowd' if worlds.has_gold(config.data) else 'held-out PM',
+    'judge': 'crowd' if worlds.has_gold(config.data) else JUDGES[judging],
     'num_regularised': {
       name: table.num_regularised for name, table in tables.items()
     },

@@ -83,11 +83,10 @@ def prompt_ids(
     ValueError: The context leaves no room for a dialogue and a reply.
   """
   before = np.zeros(0, np.int32) if context is None else context
-  row_length = run.config['data']['row_length']
   ids = prompting.encode(
     run.tokenizer,
     [prompt.dialogue for prompt in prompts],
-    dataclasses.replace(config.data, row_length=row_length),
+    dataclasses.replace(config.data, row_length=run.context),
     SAMPLING,
     num_before=len(before),
   )

@@ -25,7 +25,7 @@ from hh_jax.config import (
   PretrainConfig,
 )
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.data import corpora, jsonl, order, ranked
+from hh_jax.data import corpora, jsonl, order, ranked, tranches
 from hh_jax.data import hhh_prompt as real_prompt
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.comparisons import SIDES, Comparison, ComparisonSet
@@ -96,7 +96,7 @@ def identity(config: Any) -> str:
     return f'lab version {constants.LAB_VERSION}'
   root = pathlib.Path(data.data_dir)
   base = root.parent if root.is_file() else root
-  readers = READERS.get(type(config), (comparisons_lib.comparison_files,))
+  readers = READERS.get(type(config), (tranches.comparison_files,))
   files = [path for list_files in readers for path in list_files(root)]
   listing = []
   for path in files:
@@ -181,11 +181,10 @@ def split(
   )
 
 
-def ranked_pairs(
-  data: DataConfig, seed: int, num_posts: int, pairs_per_post: int
-) -> ranked.RankedPairs:
+def ranked_pairs(config: PMPConfig) -> ranked.RankedPairs:
   """Returns ranked answers as comparisons, the better one chosen."""
-  return ranked.rank(_posts(data, seed, num_posts), pairs_per_post)
+  posts = _posts(config.data, config.seed, config.num_posts)
+  return ranked.rank(posts, config.pairs_per_post, config.ranked_by)
 
 
 def best_answers(data: DataConfig, seed: int, num: int) -> list[Dialogue]:

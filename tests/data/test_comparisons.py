@@ -7,6 +7,7 @@ import pytest
 
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import dialogue as dialogue_lib
+from hh_jax.data import tranches
 from tests.data import samples
 
 GOOD = samples.row('Hi', 'Hello.', 'Go away.')
@@ -111,7 +112,7 @@ def test_fields_of_a_comparison(read_rows):
 
 
 def test_official_layout(tmp_path):
-  for tranche in comparisons_lib.TRANCHES:
+  for tranche in tranches.TRANCHES:
     for name in ('train', 'test'):
       row = samples.row(f'{tranche} {name}', 'b', 'c')
       samples.write(tmp_path / tranche / f'{name}.jsonl.gz', [row])
@@ -121,6 +122,15 @@ def test_official_layout(tmp_path):
   for pair in found.comparisons:
     assert pair.prompt.first_human.startswith(pair.tranche)
     assert pair.tranche.startswith(pair.side)
+
+
+def test_every_tranche_is_read_and_other_folders_are_named(tmp_path, caplog):
+  for name in ('harmless-mine/rows', 'helpful_2/train', 'red-team/attempts'):
+    samples.write(tmp_path / f'{name}.jsonl', [samples.row('a', 'b', 'c')])
+  with caplog.at_level('INFO'):
+    files = tranches.comparison_files(tmp_path)
+  assert [file.parent.name for file in files] == ['harmless-mine', 'helpful_2']
+  assert 'left out' in caplog.text and 'red-team (1 files)' in caplog.text
 
 
 def test_files_beside_the_tranches_are_read_too(tmp_path):
@@ -138,10 +148,13 @@ def test_files_beside_the_tranches_are_read_too(tmp_path):
     ('harmless_base.test.jsonl.gz', ('harmless', 'harmless-base')),
     ('helpful_base.train500.jsonl', ('helpful', 'helpful-base')),
     ('my_pairs.jsonl', ('helpful', 'my-pairs')),
+    ('harmless-mine/rows.jsonl', ('harmless', 'harmless-mine')),
+    ('harmless-mine/helpful_a.jsonl', ('helpful', 'helpful-a')),
+    ('mine/test.jsonl', ('helpful', 'mine')),
   ],
 )
 def test_names(tmp_path, name, expected):
-  assert comparisons_lib.names_of(tmp_path / name) == expected
+  assert tranches.names_of(tmp_path / name) == expected
 
 
 def test_rows_may_name_their_side(read_rows):

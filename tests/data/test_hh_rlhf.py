@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from hh_jax.data import comparisons as comparisons_lib
+from hh_jax.data import tranches
 from hh_jax.data.hh_rlhf import hh_rlhf_dataset_builder as builder_lib
 from tests.data import samples
 
@@ -47,7 +48,7 @@ def build(tmp_path, monkeypatch):
 def test_comparisons_come_back(build, config):
   builder, asked = build(config.name)
   assert [url.split('/')[-2] for url in asked] == [config.folder] * 2
-  assert config.folder in comparisons_lib.TRANCHES
+  assert config.folder in tranches.TRANCHES
   for split in ('train', 'test'):
     source = builder.as_data_source(split=split)
     found = comparisons_lib.read_comparisons(

@@ -118,8 +118,8 @@ def config(**data):
 
 
 def test_sequences_are_half_text_and_half_answers_that_fit():
-  found = distill.read_sequences(
-    config(row_length=200, max_path=40), toys.TOKENIZER, 100
+  found, counts = distill.read_sequences(
+    config(row_length=200, max_path=40), toys.TOKENIZER, 100, context=512
   )
   marker = toys.TOKENIZER.encode_turn_marker('human')
   assert len(found) == 12
@@ -130,11 +130,27 @@ def test_sequences_are_half_text_and_half_answers_that_fit():
   expected = [toys.TOKENIZER.encode_dialogue(answer)[:40] for answer in answers]
   for own, other in zip(found[6:], expected, strict=True):
     np.testing.assert_array_equal(own, other)
+  whole, _ = distill.read_sequences(
+    config(row_length=2000), toys.TOKENIZER, 100, context=2000
+  )
+  num_cut = sum(len(ids) > 40 for ids in whole)
+  assert 0 < num_cut <= 12
+  assert counts == {'cut': num_cut, 'too_short': 0}
 
 
-def test_a_prompt_that_fills_the_row_is_refused():
-  with pytest.raises(ValueError, match='prompt has 199.*row_length=200 leaves'):
-    distill.read_sequences(config(row_length=200), toys.TOKENIZER, 199)
+@pytest.mark.parametrize(
+  'row_length, context, longest', [(200, 120, 20), (120, 200, 20), (60, 60, 0)]
+)
+def test_prompt_and_sequence_stay_within_row_and_context(
+  row_length, context, longest
+):
+  own = config(row_length=row_length)
+  if not longest:
+    with pytest.raises(ValueError, match='prompt has 100 tokens.*leaves 0 for'):
+      distill.read_sequences(own, toys.TOKENIZER, 100, context)
+    return
+  found, _ = distill.read_sequences(own, toys.TOKENIZER, 100, context)
+  assert max(map(len, found)) == longest
 
 
 def test_the_prompt_is_that_of_the_world_with_breaks():

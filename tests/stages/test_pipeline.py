@@ -8,7 +8,7 @@ from configs import presets
 from hh_jax.config import OptimizerConfig
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.stages import pipeline, pipeline_results, session, worlds
-from hh_jax.stages.pipeline_results import thresholds
+from hh_jax.stages.pipeline_results import share_of_way, thresholds
 from tests.data import samples
 
 WORK = pathlib.Path('runs/made-up')
@@ -257,6 +257,13 @@ def test_each_threshold_can_be_missed(path, value, missed):
   rows = [row for row in thresholds(results) if not row['met']]
   assert len(rows) == 1, rows
   assert missed in rows[0]['name']
+
+
+def test_a_start_that_is_already_best_has_gone_the_way_or_fallen_back():
+  assert share_of_way(0.0, 1.0, 4.0) == 0.25
+  assert share_of_way(2.0, 2.0, 2.0) == 1.0
+  assert share_of_way(2.0, 1.9, 1.5) == 1.0
+  assert share_of_way(2.0, 1.0, 1.5) == 0.0
 
 
 def test_a_side_without_test_examples_has_no_thresholds():

@@ -201,7 +201,8 @@ def test_lab_text_has_several_conversations_with_breaks():
 
 
 def test_the_lab_has_ranked_answers_and_best_ones():
-  pairs = worlds.ranked_pairs(LAB, 0, 12, 2).pairs
+  config = PMPConfig(data=LAB, num_posts=12, pairs_per_post=2)
+  pairs = worlds.ranked_pairs(config).pairs
   assert 0 < len(pairs) <= 24
   answers = worlds.best_answers(LAB, 0, 12)
   assert len(answers) == 12
@@ -227,8 +228,8 @@ def test_questions_of_files_are_capped_or_all_taken(hh, tmp_path):
   ]
   samples.write(tmp_path / 'stackexchange' / 'posts.jsonl', rows)
   for num, expected in ((3, 3), (0, 7)):
-    assert PMPConfig(data=hh, num_posts=num).num_posts == num
-    assert worlds.ranked_pairs(hh, 0, num, 2).num_posts == expected
+    config = PMPConfig(data=hh, num_posts=num)
+    assert worlds.ranked_pairs(config).num_posts == expected
   with pytest.raises(ValueError, match='num_posts'):
     PMPConfig(data=LAB, num_posts=0)
 
