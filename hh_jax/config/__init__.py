@@ -6,6 +6,7 @@
    `ValueError` a bad field causes is raised there, before jax is imported.
 """
 
+from hh_jax.config.agreement import within_positions
 from hh_jax.config.composite import FoldsConfig, PipelineConfig
 from hh_jax.config.convert import from_config_dict, parse_arg, to_config_dict
 from hh_jax.config.inputs import (
@@ -53,4 +54,5 @@ __all__ = [
   'require_folder_place',
   'require_inputs',
   'to_config_dict',
+  'within_positions',
 ]

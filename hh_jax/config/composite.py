@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from hh_jax.config import shared
+from hh_jax.config import agreement, shared
 from hh_jax.config.shared import DataConfig, LoopConfig
 from hh_jax.config.stages import (
   DistillConfig,
@@ -36,7 +36,7 @@ class FoldsConfig:
   record: str = ''  # result file that also takes the numbers; '': none
 
   def __post_init__(self):
-    shared.runnable(self)
+    agreement.runnable(self)
     shared.require(
       self.num_folds >= 2, f'num_folds={self.num_folds} must be at least 2'
     )
@@ -50,7 +50,7 @@ class FoldsConfig:
     plain = PMConfig()
     for name in ('seed', 'init_from', 'data', 'loop'):
       default, own = getattr(plain, name), getattr(self, name)
-      shared.replaced(f'pm.{name}', getattr(self.pm, name), (default, own))
+      agreement.replaced(f'pm.{name}', getattr(self.pm, name), (default, own))
     _check_both_sides('pm', self.pm)
 
 
@@ -74,7 +74,7 @@ class PipelineConfig:
 
   def __post_init__(self):
     shared.one_of('world', self.world, shared.WORLDS)
-    shared.usable_seed(self.seed)
+    agreement.usable_seed(self.seed)
     stages: dict[str, Any] = {
       name: stage
       for name, stage in vars(self).items()
@@ -104,8 +104,8 @@ class PipelineConfig:
       'choose the world of all stages by --config=FILE.py:world=NAME',
     )
     data_dirs = ('', self.data_dir)
-    shared.replaced(f'{name}.seed', stage.seed, (0, self.seed))
-    shared.replaced(f'{name}.data.data_dir', stage.data.data_dir, data_dirs)
+    agreement.replaced(f'{name}.seed', stage.seed, (0, self.seed))
+    agreement.replaced(f'{name}.data.data_dir', stage.data.data_dir, data_dirs)
     for field, value in vars(stage).items():
       shared.require(
         not value or not field.endswith('_from') or field == 'teacher_from',

@@ -54,30 +54,30 @@ def fraction(owner: object, *names: str) -> None:
 class ModelConfig:
   """Shape and options of one decoder-only Transformer."""
 
-  num_layers: int = 4
-  model_dim: int = 128
+  num_layers: int = 4  # L
+  model_dim: int = 128  # d, width of the residual stream
   num_heads: int = 4  # [open]
   num_kv_heads: int = 0  # 0: as many as query heads
   head_dim: int = 0  # 0: model_dim / num_heads
   ffn_dim: int = 0  # 0: 4 * model_dim
-  vocab_size: int = 4096
+  vocab_size: int = 4096  # tokens [open]
   vocab_multiple: int = 1  # embedding rows are padded up to a multiple
   max_positions: int = 8192  # [A-2nd] context; a limit for learned positions
-  norm: str = 'layer'  # 'layer' or 'rms'
-  norm_eps: float = 1e-5
-  mlp: str = 'gelu_tanh'  # 'gelu', 'gelu_tanh' or 'swiglu'
+  norm: str = 'layer'  # 'layer' or 'rms' [open]
+  norm_eps: float = 1e-5  # added to the variance [open]
+  mlp: str = 'gelu_tanh'  # 'gelu', 'gelu_tanh' or 'swiglu' [open]
   parallel_residual: bool = False  # attention and MLP read the same stream
-  qkv_bias: bool = False
-  out_bias: bool = False
-  mlp_bias: bool = False
+  qkv_bias: bool = False  # of queries, keys and values
+  out_bias: bool = False  # of the attention's output
+  mlp_bias: bool = False  # of both matrices of the MLP
   qk_norm: bool = False  # RMS norm of queries and keys per head
-  positions: str = 'rotary'  # 'rotary' or 'learned'
-  rotary_fraction: float = 1.0
-  rotary_theta: float = 10_000.0
+  positions: str = 'rotary'  # 'rotary' or 'learned' [open]
+  rotary_fraction: float = 1.0  # of the dimensions of a head that are turned
+  rotary_theta: float = 10_000.0  # longest wave is 2π times this, in tokens
   rotary_scaling: float = 1.0  # positions are divided by this
   rotary_layout: str = 'half'  # 'half' or 'interleaved'
-  tied_embedding: bool = True
-  init_std: float = 0.02
+  tied_embedding: bool = True  # the output matrix is the embedding [open]
+  init_std: float = 0.02  # of the first weights [open]
   compute_dtype: str = 'float32'  # operands of matmuls; params stay float32
   scan_unroll: int = 1  # layers unrolled per scan step; num_layers is fastest
   remat: bool = False  # recompute each block in the backward pass
@@ -173,7 +173,7 @@ class OptimizerConfig:
 
   lr_multiple: float = 1.0  # of lr_pretrain(size); see each stage
   lr_override: float = 0.0  # absolute peak rate; 0 uses the multiple
-  warmup_steps: int = 0
+  warmup_steps: int = 0  # steps of a linear rise to the peak rate [open]
   schedule: str = 'constant'  # 'constant', 'linear' or 'cosine' decay to 0
   beta1: float = 0.9  # [open]
   beta2: float = 0.95  # [open]
@@ -226,7 +226,7 @@ class DataConfig:
 
   world: str = 'lab'
   data_dir: str = ''  # world=hh: official layout, a folder or a jsonl file
-  batch_size: int = 32  # examples; a comparison is one [A-2nd for the PM]
+  batch_size: int = 32  # examples a step; comparisons: 32 [A-2nd], else [open]
   row_length: int = 256  # tokens of one packed row (T)
   max_path: int = 0  # longest prompt + reply in tokens; 0: row_length
   long_paths: str = 'truncate'  # 'truncate' (drop the left end) or 'reject'
@@ -270,64 +270,10 @@ class SamplingConfig:
   top_p: float = 1.0  # RLHF is trained and compared without top-p [fn 12]
   max_prompt: int = 0  # longest prompt in tokens; 0: no limit but the row
   slots: int = 64  # sequences decoded at once
-  stop_at_turn: bool = True  # stop where the model opens the next turn
+  stop_at_turn: bool = True  # stop where the model opens the next turn [open];
+  # the marker is no part of the reply and none of its tokens is trained on
 
   def __post_init__(self):
     counts(self)
     positive(self, 'max_new_tokens', 'temperature', 'slots')
     require(0 < self.top_p <= 1, f'top_p={self.top_p} is outside (0, 1]')
-
-
-def usable_seed(seed: int) -> None:
-  """Raises ValueError for a seed that random keys cannot take."""
-  require(seed >= 0, f'seed={seed} is < 0')
-  require(seed < 2**32, f'seed={seed} is not below 2**32')
-
-
-def runnable(stage: Any) -> None:
-  """Raises ValueError for what no stage can run.
-
-  Args:
-    stage: Config with `seed`, `data` and `loop`.
-  """
-  usable_seed(stage.seed)
-  counts(stage)
-  loop, data = stage.loop, stage.data
-  ways = loop.mesh_data * loop.mesh_fsdp
-  require(
-    data.batch_size % ways == 0,
-    f'batch_size={data.batch_size} is not divisible by mesh_data * '
-    f'mesh_fsdp = {loop.mesh_data} * {loop.mesh_fsdp}; change one of them',
-  )
-
-
-def room_for_prompt(data: DataConfig, sampling: SamplingConfig) -> None:
-  """Raises ValueError unless a row holds a prompt, a reply and its end."""
-  require(
-    sampling.max_new_tokens + 1 < data.row_length,
-    f'sampling.max_new_tokens={sampling.max_new_tokens} leaves no room for a '
-    f'prompt in data.row_length={data.row_length}',
-  )
-
-
-def prompts_held_out(data: DataConfig) -> None:
-  """Raises ValueError where held-out prompts cannot be told from others."""
-  require(
-    data.test_fraction > 0,
-    'data.test_fraction=0 holds no prompt of data.data_dir out, and policies '
-    'are measured on such prompts',
-  )
-  require(
-    data.world != 'lab' or data.split_offset == 0,
-    f'data.split_offset={data.split_offset} does not turn the prompts of '
-    'world=lab: held-out ones would be trained on; set it to 0',
-  )
-
-
-def replaced(name: str, value: object, harmless: tuple[object, ...]) -> None:
-  """Raises ValueError where a field is set that the outer config replaces."""
-  require(
-    value in harmless,
-    f'--config.{name}={value!r} is not used; set '
-    f'--config.{name.partition(".")[2].removeprefix("data.")}',
-  )

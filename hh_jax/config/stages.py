@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hh_jax.config import shared
+from hh_jax.config import agreement, shared
 from hh_jax.config.shared import (
   DataConfig,
   LoopConfig,
@@ -37,13 +37,14 @@ class PretrainConfig:
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(1.0, 'cosine', 100)  # [open]
   loop: LoopConfig = field(default_factory=LoopConfig)
-  num_steps: int = 1000
+  num_steps: int = 1000  # updates of data.batch_size rows
   tokenizer: str = ''  # a tokenizer.json; '': train one on the documents
   tokenizer_documents: int = 4000  # documents it is trained on
 
   def __post_init__(self):
-    shared.runnable(self)
+    agreement.runnable(self)
     shared.positive(self, 'num_steps', 'tokenizer_documents')
+    agreement.within_positions(self.model, self.data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ class DistillConfig:
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(0.05, 'linear')  # [§A.1]
   loop: LoopConfig = field(default_factory=LoopConfig)
-  num_steps: int = 200
+  num_steps: int = 200  # updates of data.batch_size sequences
   top_k: int = 50  # stored log-probs a token, beside one remainder [§A.1]
   text_fraction: float = 0.5  # rest: questions with their best answer [§A.1]
   num_prompt_conversations: int = 0  # of the HHH prompt; 0: all
@@ -64,7 +65,7 @@ class DistillConfig:
   # and the student's are measured
 
   def __post_init__(self):
-    shared.runnable(self)
+    agreement.runnable(self)
     shared.positive(self, 'num_steps', 'top_k')
     shared.fraction(self, 'text_fraction')
 
@@ -85,7 +86,7 @@ class PMPConfig:
   lm_coef: float = 0.0  # weight of an LM loss, good side [A-2nd: a switch]
 
   def __post_init__(self):
-    shared.runnable(self)
+    agreement.runnable(self)
     shared.positive(self, 'pairs_per_post')
     shared.one_of('ranked_by', self.ranked_by, ('log_votes', 'votes'))
     if self.data.world == 'lab':
@@ -109,7 +110,7 @@ class PMConfig:
   eval_comparisons: int = 2000  # most test comparisons scored at the end
 
   def __post_init__(self):
-    shared.runnable(self)
+    agreement.runnable(self)
     shared.positive(self, 'harmless_weight')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
     shared.require(
@@ -134,9 +135,10 @@ class RejectionConfig:
   harmless_fraction: float = 0.5  # of the prompts [open]
 
   def __post_init__(self):
-    shared.runnable(self)
-    shared.room_for_prompt(self.data, self.sampling)
-    shared.prompts_held_out(self.data)
+    agreement.runnable(self)
+    agreement.on_one_device(self.loop)
+    agreement.room_for_prompt(self.data, self.sampling)
+    agreement.prompts_held_out(self.data)
     shared.positive(self, 'k', 'num_prompts')
     shared.fraction(self, 'harmless_fraction')
 
@@ -153,11 +155,11 @@ class RLHFConfig:
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§4.1]
   loop: LoopConfig = field(default_factory=LoopConfig)
-  num_iterations: int = 100  # rollouts of data.batch_size prompts
+  num_iterations: int = 100  # rollouts of data.batch_size prompts [open]
   passes: int = 1  # K, passes over each rollout [§4.1]
   minibatches: int = 4  # updates a pass [open]
   harmless_fraction: float = 0.5  # of the prompts [open]
-  num_prompts: int = 4000  # size of the prompt pool; drawn in epochs
+  num_prompts: int = 4000  # size of the prompt pool, drawn in epochs [open]
   kl_coef: float = 0.001  # λ_KL [§4.1]
   clip_range: float = 0.2  # ε [§4.1]
   discount: float = 1.0  # γ [§4.1]
@@ -169,6 +171,7 @@ class RLHFConfig:
   share_trunk: bool = False  # value head on the policy's trunk [open]
   whiten_advantages: bool = True  # over the whole rollout [open]
   center_scores: bool = True  # subtract the mean of π0's scores [§B.2]
+  center_prompts: int = 256  # held-out prompts of that mean [open]
   missing_eot_score: str = 'pm'  # 'pm': scored as it is; 'fixed' [open]
   missing_eot_value: float = -1.0  # replaces the centred score if 'fixed'
   recompute_log_probs: bool = False  # by the trainer instead of the sampler;
@@ -177,15 +180,16 @@ class RLHFConfig:
   eval_prompts: int = 512  # held-out prompts of each point
 
   def __post_init__(self):
-    shared.runnable(self)
-    shared.room_for_prompt(self.data, self.sampling)
-    shared.prompts_held_out(self.data)
+    agreement.runnable(self)
+    agreement.room_for_prompt(self.data, self.sampling)
+    agreement.prompts_held_out(self.data)
     shared.positive(
       self,
       'num_iterations',
       'passes',
       'minibatches',
       'num_prompts',
+      'center_prompts',
       'clip_range',
       'eval_every',
       'eval_prompts',
@@ -225,16 +229,17 @@ class EvaluateConfig:
   reference_from: str = ''  # π0
   rlhf_from: str = ''  # the trained policy
   num_comparisons: int = 2000  # most test comparisons scored
-  num_prompts: int = 512  # held-out prompts, half of them harmless
+  num_prompts: int = 512  # held-out prompts, half of them harmless [open]
   k: int = 16  # best of k
-  games_per_prompt: int = 2  # crowd comparisons of each pair of policies
+  games_per_prompt: int = 2  # crowd comparisons of each pair [open]
   num_bootstrap: int = 1000  # resamples of the Elo intervals
   num_dialogues: int = 10  # shown before and after in the report
 
   def __post_init__(self):
-    shared.runnable(self)
-    shared.room_for_prompt(self.data, self.sampling)
-    shared.prompts_held_out(self.data)
+    agreement.runnable(self)
+    agreement.on_one_device(self.loop)
+    agreement.room_for_prompt(self.data, self.sampling)
+    agreement.prompts_held_out(self.data)
     shared.positive(
       self,
       'num_comparisons',

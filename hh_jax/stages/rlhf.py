@@ -43,7 +43,6 @@ from hh_jax.training import state as state_lib
 from hh_jax.types import Metrics, Params, Rollout, RunState
 
 Iteration = Callable[[RunState, Params, int], tuple[RunState, Metrics]]
-NUM_CENTER_PROMPTS = 256  # held-out replies of π0 whose mean score is zero
 
 
 def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
@@ -162,7 +161,7 @@ def initial_score(
   config: RLHFConfig, policy: loading.Run, pm: loading.Run
 ) -> float:
   """Returns the mean score of π0's own replies to held-out prompts."""
-  num = min(NUM_CENTER_PROMPTS, config.num_prompts)
+  num = min(config.center_prompts, config.num_prompts)
   pool = prompt_pool(config, policy.tokenizer, num, is_held_out=True)
   replies = rollout_lib.sample(
     policy.model,

@@ -21,7 +21,12 @@ import jax.numpy as jnp
 from jax.experimental.compilation_cache import compilation_cache
 
 from hh_jax import sharding
-from hh_jax.config import DistillConfig, LoopConfig, PretrainConfig
+from hh_jax.config import (
+  DistillConfig,
+  LoopConfig,
+  PretrainConfig,
+  within_positions,
+)
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import loading, worlds
@@ -83,10 +88,16 @@ class Session:
       'steps': int(state.step),
       'state_sha256': state_lib.state_sha256(state),
     }
-    return self.close(line, {**trained, **values})
+    return self._mark_done(line, {**trained, **values})
 
   def close(self, line: str, values: Mapping[str, Any]) -> str:
-    """Marks the run done with its result; returns the one-line result."""
+    """Closes a stage that trained nothing; its numbers are its metrics."""
+    with metrics_lib.MetricsLog(self.workdir) as log:
+      log.write(1, metrics_lib.flatten(values))
+    return self._mark_done(line, values)
+
+  def _mark_done(self, line: str, values: Mapping[str, Any]) -> str:
+    """Writes the result and frees the folder; returns the one line."""
     seconds = round(time.time() - self.started, 1)
     workdir_lib.write_done(
       self.workdir, {'line': line, **values, 'seconds': seconds}
@@ -116,6 +127,7 @@ def begin(
   fingerprint = {'stage': stage, **_fingerprint(config)}
   for name, source in sources.items():
     fingerprint[name] = source.state_sha256
+    within_positions(source.model.config, config.data)
   check(config, workdir)
   folder = workdir_lib.prepare(
     workdir,

@@ -1,7 +1,7 @@
 """`metrics.jsonl`: the source of truth of a run, one line a step.
 
 1. Line n holds what update n gave (the first update is 1), written once, in
-   one system call.
+   one system call. A stage without updates has one line, its result.
 2. On resume from step s the lines after s are dropped by an atomic rewrite,
    for those steps run again.
 3. Names starting with 'time/' are wall-clock and differ between equal runs.
@@ -16,7 +16,7 @@ import logging
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 import jax
@@ -28,6 +28,7 @@ FILE = 'metrics.jsonl'
 TENSORBOARD = 'tensorboard'
 STEP = 'step'
 TIME_PREFIX = 'time/'
+INTERVAL = ('low', 'mid', 'high')
 
 Number = int | float
 Row = dict[str, Number]
@@ -77,6 +78,27 @@ def to_numbers(values: Mapping[str, object]) -> Row:
       row[name] = int(array.item())
     else:
       row[name] = float(array.astype(np.float64).item())
+  return row
+
+
+def flatten(values: Mapping[str, object], prefix: str = '') -> Row:
+  """The numbers of nested results, by the path to each.
+
+  Args:
+    values: Numbers, intervals [low, mid, high] and mappings of such; anything
+      else is left to the files that hold it.
+    prefix: Put before every name.
+  """
+  row: Row = {}
+  for name, value in values.items():
+    if isinstance(value, np.ndarray):
+      value = value.tolist()
+    if isinstance(value, Sequence) and len(value) == len(INTERVAL):
+      value = dict(zip(INTERVAL, value, strict=True))
+    if isinstance(value, Mapping):
+      row |= flatten(value, f'{prefix}{name}/')
+    elif isinstance(value, Number) and not isinstance(value, bool):
+      row[f'{prefix}{name}'] = value
   return row
 
 

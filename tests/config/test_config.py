@@ -56,6 +56,17 @@ def test_unknown_key_names_the_nearest():
     (config_lib.RLHFConfig, {'sampling': {'top_p': 0.9}}, 'top_p=0.9: PPO'),
     (config_lib.PMConfig, {'loop': {'mesh_data': 3}}, 'not divisible by mesh'),
     (config_lib.PMConfig, {'harmless_fraction': 1.5}, 'harmless_fraction=1.5'),
+    (config_lib.EvaluateConfig, {'loop': {'mesh_fsdp': 2}}, 'on one device'),
+    (config_lib.RejectionConfig, {'loop': {'mesh_tensor': 2}}, r'\(1, 1, 2\)'),
+    (
+      config_lib.PretrainConfig,
+      {
+        'model': {'positions': 'learned', 'max_positions': 64},
+        'data': {'row_length': 128},
+      },
+      'paths of 128 tokens.*max_positions=64',
+    ),
+    (config_lib.PMPConfig, {'ranked_by': 'fame'}, "ranked_by='fame'"),
     (config_lib.PipelineConfig, {'world': 'moon'}, "world='moon'"),
     (config_lib.PMConfig, {'seed': -1}, 'seed=-1 is < 0'),
     (config_lib.PMConfig, {'seed': 2**32}, r'seed=4294967296 is not below'),

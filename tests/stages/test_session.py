@@ -9,12 +9,16 @@ import time
 import pytest
 
 from hh_jax.config import (
+  DataConfig,
   DistillConfig,
   OptimizerConfig,
   PMConfig,
   PretrainConfig,
+  RejectionConfig,
 )
+from hh_jax.models import ladder
 from hh_jax.stages import session
+from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import workdir
 from tests.stages import toys
 
@@ -50,6 +54,32 @@ def test_seconds_of_earlier_processes_count(tmp_path):
   claimed.close('pretrain: done', {'steps': config.num_steps})
   seconds = workdir.read_result(tmp_path)['seconds']
   assert 3600 <= seconds < 3660
+
+
+def test_a_stage_without_updates_has_its_result_as_metrics(tmp_path):
+  claimed = session.begin('rejection', RejectionConfig(), tmp_path, {})
+  claimed.close('rejection: done', {'gain': [0.5, 1.0, 1.5], 'num_prompts': 4})
+  assert metrics_lib.read_metrics(tmp_path) == [
+    {
+      'step': 1,
+      'gain/low': 0.5,
+      'gain/mid': 1.0,
+      'gain/high': 1.5,
+      'num_prompts': 4,
+    }
+  ]
+
+
+def test_no_path_is_longer_than_learned_positions_go(tmp_path):
+  start = toys.as_run(toys.params(), 'pretrain')
+  model = dataclasses.replace(
+    start.model.config, positions='learned', max_positions=64
+  )
+  start = dataclasses.replace(start, model=ladder.build(model))
+  config = PMConfig(data=DataConfig(row_length=128))
+  with pytest.raises(ValueError, match='128 tokens.*max_positions=64'):
+    session.begin('pm', config, tmp_path / 'run', {'init_from': start})
+  assert not (tmp_path / 'run').exists()
 
 
 def test_a_run_made_longer_is_not_done_until_it_ends(tmp_path):

@@ -38,6 +38,26 @@ def test_numbers_read_back_exactly(tmp_path):
   assert found['int'] == 2**53 + 1
 
 
+def test_nested_results_become_numbers_by_path():
+  values = {
+    'gain': np.array([0.5, 1.0, 1.5]),
+    'elo': {'overall': {'rlhf': [1, 2, 3]}},
+    'count': 7,
+    'met': True,
+    'line': 'words',
+    'rows': [{'a': 1}],
+  }
+  assert metrics.flatten(values) == {
+    'gain/low': 0.5,
+    'gain/mid': 1.0,
+    'gain/high': 1.5,
+    'elo/overall/rlhf/low': 1,
+    'elo/overall/rlhf/mid': 2,
+    'elo/overall/rlhf/high': 3,
+    'count': 7,
+  }
+
+
 def test_resume_drops_later_lines_and_a_torn_one(tmp_path):
   write_steps(tmp_path, 1, 7, 0)
   path = tmp_path / 'metrics.jsonl'

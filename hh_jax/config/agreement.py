@@ -1,0 +1,92 @@
+"""What fields of several groups must agree on, asked before anything is loaded.
+
+Each function raises ValueError with one line that names the fields.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hh_jax.config.shared import (
+  DataConfig,
+  LoopConfig,
+  ModelConfig,
+  SamplingConfig,
+  counts,
+  require,
+)
+
+
+def usable_seed(seed: int) -> None:
+  """Raises ValueError for a seed that random keys cannot take."""
+  require(seed >= 0, f'seed={seed} is < 0')
+  require(seed < 2**32, f'seed={seed} is not below 2**32')
+
+
+def runnable(stage: Any) -> None:
+  """Raises ValueError for what no stage can run.
+
+  Args:
+    stage: Config with `seed`, `data` and `loop`.
+  """
+  usable_seed(stage.seed)
+  counts(stage)
+  loop, data = stage.loop, stage.data
+  ways = loop.mesh_data * loop.mesh_fsdp
+  require(
+    data.batch_size % ways == 0,
+    f'batch_size={data.batch_size} is not divisible by mesh_data * '
+    f'mesh_fsdp = {loop.mesh_data} * {loop.mesh_fsdp}; change one of them',
+  )
+
+
+def on_one_device(loop: LoopConfig) -> None:
+  """Raises ValueError for a mesh where a stage would not use it."""
+  sizes = (loop.mesh_data, loop.mesh_fsdp, loop.mesh_tensor)
+  require(
+    max(sizes) == 1,
+    f'this stage runs on one device, not on a mesh of {sizes}; leave '
+    'loop.mesh_data, mesh_fsdp and mesh_tensor at 1',
+  )
+
+
+def within_positions(model: ModelConfig, data: DataConfig) -> None:
+  """Raises ValueError where a path is longer than learned positions go."""
+  require(
+    model.positions != 'learned' or data.longest_path <= model.max_positions,
+    f'paths of {data.longest_path} tokens have no position in a network that '
+    f'learned max_positions={model.max_positions}; lower data.max_path or '
+    'data.row_length',
+  )
+
+
+def room_for_prompt(data: DataConfig, sampling: SamplingConfig) -> None:
+  """Raises ValueError unless a row holds a prompt, a reply and its end."""
+  require(
+    sampling.max_new_tokens + 1 < data.row_length,
+    f'sampling.max_new_tokens={sampling.max_new_tokens} leaves no room for a '
+    f'prompt in data.row_length={data.row_length}',
+  )
+
+
+def prompts_held_out(data: DataConfig) -> None:
+  """Raises ValueError where held-out prompts cannot be told from others."""
+  require(
+    data.test_fraction > 0,
+    'data.test_fraction=0 holds no prompt of data.data_dir out, and policies '
+    'are measured on such prompts',
+  )
+  require(
+    data.world != 'lab' or data.split_offset == 0,
+    f'data.split_offset={data.split_offset} does not turn the prompts of '
+    'world=lab: held-out ones would be trained on; set it to 0',
+  )
+
+
+def replaced(name: str, value: object, harmless: tuple[object, ...]) -> None:
+  """Raises ValueError where a field is set that the outer config replaces."""
+  require(
+    value in harmless,
+    f'--config.{name}={value!r} is not used; set '
+    f'--config.{name.partition(".")[2].removeprefix("data.")}',
+  )
