@@ -24,7 +24,7 @@ from hh_jax.data import order, packing, trees
 from hh_jax.data.comparisons import SIDES, Comparison
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import preference_accuracy, scoring
-from hh_jax.losses import lm, preference
+from hh_jax.losses import lm, preference, sums
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import loading, session
@@ -38,7 +38,7 @@ def make_pm_step(
 ) -> state_lib.Step:
   """Builds the preference-model update on one packed batch of comparisons."""
 
-  def loss_fn(params: Params, batch: Packed) -> LossSum:
+  def loss_fn(params: Params, batch: Packed, scale: jax.Array) -> LossSum:
     hidden = ladder.forward(model, params, batch).hidden
     scores = heads.scores_at(params, hidden, batch.score_index)
     loss = preference.pairwise_loss(
@@ -48,17 +48,30 @@ def make_pm_step(
       return loss
     log_probs = readout.token_log_probs(model, params, hidden, batch)
     text = lm.next_token_loss(log_probs, batch.loss_mask)
-    return with_lm_loss(loss, text, lm_coef)
+    return with_lm_loss(loss, text, scale)
 
   def step(state: RunState, batch: Packed) -> tuple[RunState, Metrics]:
-    return state_lib.loss_step(loss_fn, state, batch, tx)
+    scale = lm_scale(batch.pair_mask, batch.loss_mask, lm_coef)
+    return state_lib.loss_step(
+      lambda params, part: loss_fn(params, part, scale), state, batch, tx
+    )
 
   return step
 
 
-def with_lm_loss(pair: LossSum, text: LossSum, lm_coef: float) -> LossSum:
-  """Adds `lm_coef` times the mean token loss to the mean pair loss."""
-  scale = lm_coef * pair.weight / jax.numpy.maximum(text.weight, 1.0)
+def lm_scale(
+  pair_mask: jax.Array, loss_mask: jax.Array, lm_coef: float
+) -> jax.Array:
+  """What a token's loss is times, so that its mean weighs `lm_coef` pair means.
+
+  It is of the whole batch, so that parts of it can be summed one by one.
+  """
+  num_tokens = jax.numpy.maximum(sums.count(loss_mask), 1.0)
+  return lm_coef * sums.count(pair_mask) / num_tokens
+
+
+def with_lm_loss(pair: LossSum, text: LossSum, scale: jax.Array) -> LossSum:
+  """Adds `scale` times the sum of token losses to the sum of pair losses."""
   return LossSum(
     total=pair.total + scale * text.total,
     weight=pair.weight,

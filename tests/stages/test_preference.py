@@ -10,8 +10,8 @@ import pytest
 
 from hh_jax.config import DataConfig
 from hh_jax.evals import scoring
+from hh_jax.losses import sums
 from hh_jax.stages import preference
-from hh_jax.types import LossSum
 from tests.data import samples
 from tests.stages import toys
 
@@ -207,19 +207,31 @@ def test_pair_scores_leave_no_comparison_out():
   assert found.shape == (2, 2) and np.isfinite(found).all()
 
 
-def test_the_lm_loss_is_added_to_the_mean_pair_loss():
-  def loss(total, weight, name):
-    pair = jnp.array([total, weight], jnp.float32)
-    return LossSum(
-      total=jnp.float32(total), weight=jnp.float32(weight), metrics={name: pair}
-    )
+def loss_parts(pairs, tokens):
+  """Losses of pairs and tokens, and a scale for half a mean of the tokens."""
 
-  both = preference.with_lm_loss(
-    loss(6.0, 4.0, 'pm/loss'), loss(30.0, 10.0, 'lm/loss'), 0.5
+  def loss(values, name):
+    values = jnp.array(values, jnp.float32)
+    return sums.loss_sum(name, values, jnp.ones(values.shape, bool))
+
+  scale = preference.lm_scale(
+    jnp.ones(len(pairs), bool), jnp.ones(len(tokens), bool), 0.5
   )
-  np.testing.assert_allclose(both.total / both.weight, 6 / 4 + 0.5 * 30 / 10)
+  return loss(pairs, 'pm/loss'), loss(tokens, 'lm/loss'), scale
+
+
+def test_the_lm_loss_is_added_to_the_mean_pair_loss():
+  both = preference.with_lm_loss(*loss_parts([1, 2, 3], [5, 7]))
+  np.testing.assert_allclose(both.total / both.weight, 2 + 0.5 * 6)
   assert set(both.metrics) == {'pm/loss', 'lm/loss'}
-  none = preference.with_lm_loss(
-    loss(6.0, 4.0, 'pm/loss'), loss(0.0, 0.0, 'lm/loss'), 0.5
-  )
+  none = preference.with_lm_loss(*loss_parts([6], []))
   np.testing.assert_allclose(none.total, 6)
+
+
+def test_parts_of_a_batch_add_up_with_the_lm_loss():
+  *losses, scale = loss_parts([1, 2, 3], [5, 7, 2, 4])
+  whole = preference.with_lm_loss(*losses, scale)
+  first = preference.with_lm_loss(*loss_parts([1], [5, 7, 2])[:2], scale)
+  second = preference.with_lm_loss(*loss_parts([2, 3], [4])[:2], scale)
+  np.testing.assert_allclose(first.total + second.total, whole.total)
+  np.testing.assert_allclose(first.weight + second.weight, whole.weight)
