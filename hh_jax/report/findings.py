@@ -106,12 +106,16 @@ def _calibration(run: run_lib.Run) -> list[Finding]:
     text += f'confidence by {percent(ece)} on average'
     above, below = _bins_off_the_line(curve)
     if above > below:
-      text += f': under-confident in {above} bins'
+      text += f': under-confident in {_bins(above)}'
     elif below > above:
-      text += f': over-confident in {below} bins'
+      text += f': over-confident in {_bins(below)}'
     tone = GOOD if ece[1] < 0.05 else CAUTION
     found.append(Finding(tone, f'{text}.'))
   return found
+
+
+def _bins(count: int) -> str:
+  return f'{count} bin' if count == 1 else f'{count} bins'
 
 
 def _bins_off_the_line(curve: run_lib.Row) -> tuple[int, int]:

@@ -127,7 +127,7 @@ def _facts(run: run_lib.Run) -> list[tuple[str, str]]:
     ('command', values.get('command')),
     ('commit', values.get('commit')),
     ('hardware', record.hardware_line(values.get('hardware'))),
-    ('wall clock', _duration(run_lib.number(values.get('seconds')))),
+    ('time of the stages', _duration(run_lib.number(values.get('seconds')))),
     ('seeds', values.get('seeds')),
     ('lab version', values.get('lab_version')),
     ('versions', record.versions_line(run.mapping('versions'))),

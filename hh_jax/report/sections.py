@@ -157,22 +157,30 @@ def _frontier(
     'frontier',
     'Reward against √KL',
     'How far the policy has moved from π0 and what that brought: under the '
-    'PM it trains against, under one it has never met, and in truth. KL is '
-    'summed over a reply and exact over the vocabulary; k1 and k3 are the '
-    'sampled estimates.',
+    'PM it trains against, under one it has never met, and in truth. PM scores '
+    'are gains since the first snapshot. KL is summed over a reply and exact '
+    'over the vocabulary; k1 and k3 are the sampled estimates.',
     pictures=layout.present(
       policy_figures.pm_frontier(frontier),
       policy_figures.gold_frontier(frontier),
     ),
     tables=[
       *layout.make_table(
-        'Snapshots of the policy', run.rows('frontier'), columns
+        'Snapshots of the policy',
+        [_with_gains(row) for row in run.rows('frontier')],
+        columns,
       ),
       *layout.make_table('Divergence at the end', divergence),
       *layout.make_table('Best of k by PM score', rejection),
     ],
     needs='frontier',
   )
+
+
+def _with_gains(snapshot: run_lib.Row) -> run_lib.Row:
+  """A snapshot in which PM scores are gains: their zero means nothing."""
+  gains = run_lib.as_mapping(snapshot.get('gain'))
+  return {**snapshot, **{k: v for k, v in gains.items() if '_pm' in k}}
 
 
 def _elo(run: run_lib.Run) -> layout.Section:
@@ -217,7 +225,8 @@ def _tension(run: run_lib.Run) -> layout.Section:
     'Scores by the gold judge', layout.by_name(run.mapping('gold'), 'side')
   )
   tables += layout.make_table(
-    'Scores by preference models', policy_figures.pm_score_rows(run)
+    'Scores by preference models, above the mean of π0',
+    policy_figures.pm_score_rows(run),
   )
   return layout.Section(
     'tension',

@@ -126,12 +126,14 @@ def summarise(
   return {
     'num_tested': len(tested),
     'accuracy': {
-      name: preference_accuracy.by_side(
-        tested, preference_accuracy.is_correct(table)
-      )
-      for name, table in scores.items()
+      **{
+        name: preference_accuracy.by_side(
+          tested, preference_accuracy.is_correct(table)
+        )
+        for name, table in scores.items()
+      },
+      'longer_reply': preference_accuracy.longer_reply(tested),
     },
-    'longer_reply': preference_accuracy.longer_reply(tested),
     'calibration': {
       name: preference_accuracy.calibrate(tested, table)['ece']
       for name, table in scores.items()
@@ -143,6 +145,5 @@ def summarise(
 def kept_values(results: dict[str, Any]) -> dict[str, Any]:
   """Returns what a committed result file holds."""
   return {
-    name: results[name]
-    for name in ('num_tested', 'accuracy', 'longer_reply', 'calibration')
+    name: results[name] for name in ('num_tested', 'accuracy', 'calibration')
   }

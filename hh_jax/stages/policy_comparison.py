@@ -142,10 +142,18 @@ def score_policies(
   prompts: Sequence[Prompt],
   replies: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, list[float]]]:
-  """Returns mean scores by side and policy, each [low, mid, high]."""
-  return {
-    name: intervals_by_side(prompts, score_texts(config, pm, prompts, texts))
+  """Returns mean scores by policy and side, each [low, mid, high].
+
+  A score's zero means nothing: what π0 has in the mean is subtracted.
+  """
+  scores = {
+    name: score_texts(config, pm, prompts, texts)
     for name, texts in replies.items()
+  }
+  zero = scores['pi0'].mean()
+  return {
+    name: intervals_by_side(prompts, values - zero)
+    for name, values in scores.items()
   }
 
 

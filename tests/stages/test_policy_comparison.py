@@ -88,6 +88,24 @@ def test_the_score_table_is_the_preference_model_of_each_text():
     np.testing.assert_allclose(score, expected, atol=1e-5)
 
 
+def test_scores_of_policies_stand_above_the_mean_of_the_first(monkeypatch):
+  table = {'a': 5.0, 'b': 7.0, 'c': 9.0}
+  monkeypatch.setattr(
+    policy_comparison,
+    'score_texts',
+    lambda config, pm, prompts, texts: np.array([table[t] for t in texts]),
+  )
+  found = policy_comparison.score_policies(
+    EvaluateConfig(),
+    toys.as_run(toys.pm_params(), 'pm'),
+    prompts(),
+    {'pi0': ['a', 'b', 'c'], 'rlhf': ['c', 'c', 'c']},
+  )
+  # Helpful prompts are the first and the third.
+  assert found['pi0']['helpful'][1] == 0 and found['pi0']['harmless'][1] == 0
+  assert found['rlhf']['helpful'][1] == 2 and found['rlhf']['harmless'][1] == 2
+
+
 def test_gold_of_policies_stands_beside_the_best_style():
   asked = worlds.prompts(LAB, 0, 6, 0.5, is_held_out=True)
   found = policy_comparison.gold_of_policies(
