@@ -1,14 +1,9 @@
-"""What a user can get wrong: one line, exit code 2, nothing written over.
-
-Each case runs the real command line in a process of its own.
-"""
+"""What is wrong in data or runs: one line, exit code 2, nothing lost."""
 
 import dataclasses
+import functools
 import gzip
 import json
-import os
-import pathlib
-import resource
 import subprocess
 import sys
 
@@ -18,56 +13,15 @@ from hh_jax.config import DataConfig
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.stages import loading
 from hh_jax.training import checkpoint, workdir
+from tests import scripts
 from tests.data import samples
+from tests.scripts import SMOKE
 from tests.stages import toys
 
-ROOT = pathlib.Path(__file__).parents[1]
-SMOKE = 'size=nano0,scale=smoke'
 # CPU seconds of a process, against machines that are busy or slow. Nothing
 # here compiles; most of it is the time that importing jax takes.
-MAX_SECONDS = 6
-MAX_SECONDS_WITHOUT_JAX = 1.5
+refusal = functools.partial(scripts.refusal, limit=6)
 DATA = DataConfig(test_fraction=0.1)  # as the nano presets split
-
-
-def run(script, *args, config=''):
-  """Runs a script; returns the finished process and its CPU seconds."""
-  before = resource.getrusage(resource.RUSAGE_CHILDREN)
-  done = subprocess.run(
-    [
-      sys.executable,
-      '-m',
-      f'experiments.{script}',
-      f'--config=configs/{script}.py:{config or f"world=lab,{SMOKE}"}',
-      *map(str, args),
-    ],
-    cwd=ROOT,
-    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
-  after = resource.getrusage(resource.RUSAGE_CHILDREN)
-  used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-  return done, used
-
-
-def refusal(script, *args, config='', limit=MAX_SECONDS):
-  """The one line a script answers with."""
-  done, seconds = run(script, *args, config=config)
-  assert done.returncode == 2, done.stderr
-  assert done.stdout == ''
-  lines = [line for line in done.stderr.splitlines() if not is_log(line)]
-  assert len(lines) == 1, done.stderr
-  assert lines[0].startswith('error: ')
-  assert 'Traceback' not in done.stderr
-  assert seconds < limit
-  return lines[0]
-
-
-def is_log(line):
-  """Whether a line is dated progress, which may come before an error."""
-  return line[:4].isdigit() and line[4:5] == '-'
 
 
 def contents(folder):
@@ -101,88 +55,6 @@ def runs(tmp_path_factory):
   make_run(folder / 'pm_of_other_split', 'pm', toys.pm_params(), data=more)
   return folder
 
-
-# Known before jax is loaded.
-
-
-@pytest.mark.parametrize(
-  ('script', 'args', 'said'),
-  [
-    (
-      'pretrain',
-      ['--config.data.bach_size=2'],
-      ['--config.data.bach_size is unknown', 'did you mean', 'batch_size'],
-    ),
-    (
-      'pipeline',
-      ['--config.rlhf.kl_coeff=0.1'],
-      ['--config.rlhf.kl_coeff is unknown', '--config.rlhf.kl_coef'],
-    ),
-    (
-      'pretrain',
-      ['--config.model.num_heads=3'],
-      ['num_heads=3 does not divide', 'model_dim=64'],
-    ),
-    (
-      'pretrain',
-      ['--config.loop.mesh_data=3'],
-      ['batch_size=2 is not divisible by', 'mesh_data', '3 * 1'],
-    ),
-    (
-      'rlhf',
-      ['--config.minibatches=3'],
-      ['minibatches=3 does not divide batch_size=8'],
-    ),
-    ('pm', ['--config.init_from=nowhere'], ['init_from=nowhere holds no run']),
-    ('pm', ['--config.seed=x'], ['seed', 'x']),
-  ],
-)
-def test_a_wrong_config_is_one_line(tmp_path, script, args, said):
-  line = refusal(
-    script,
-    *args,
-    f'--workdir={tmp_path / "w"}',
-    limit=MAX_SECONDS_WITHOUT_JAX,
-  )
-  for part in said:
-    assert part in line
-  assert not (tmp_path / 'w').exists()
-
-
-def test_an_unknown_size_is_answered_with_the_nearest(tmp_path):
-  line = refusal(
-    'pretrain',
-    f'--workdir={tmp_path / "w"}',
-    config='world=lab,size=12m',
-    limit=MAX_SECONDS_WITHOUT_JAX,
-  )
-  assert "unknown model size '12m'; nearest is '13m'" in line
-  assert not (tmp_path / 'w').exists()
-
-
-@pytest.mark.parametrize('script', ['pretrain', 'pipeline'])
-def test_missing_data_is_named(tmp_path, script):
-  field = 'data_dir' if script == 'pipeline' else 'data.data_dir'
-  missing = tmp_path / 'nowhere'
-  line = refusal(
-    script,
-    f'--config.{field}={missing}',
-    f'--workdir={tmp_path / "w"}',
-    config=f'world=hh,{SMOKE}',
-    limit=MAX_SECONDS_WITHOUT_JAX,
-  )
-  assert f'--config.{field}={missing} does not exist' in line
-  line = refusal(
-    script,
-    f'--workdir={tmp_path / "w"}',
-    config=f'world=hh,{SMOKE}',
-    limit=MAX_SECONDS_WITHOUT_JAX,
-  )
-  assert f'world=hh needs --config.{field}=PATH' in line
-  assert not (tmp_path / 'w').exists()
-
-
-# Known when data or runs are open.
 
 slow = pytest.mark.slow  # about three seconds each, all of them imports
 
@@ -339,7 +211,7 @@ def test_prepare_refuses_a_damaged_file(tmp_path):
       f'--source={path}',
       f'--out={tmp_path / "out"}',
     ],
-    cwd=ROOT,
+    cwd=scripts.ROOT,
     capture_output=True,
     text=True,
     timeout=120,
