@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import time
 
 import pytest
 
-from hh_jax.stages import pipeline
+from hh_jax.stages import pipeline_results
 from hh_jax.training import metrics
 from tests.end_to_end import toy
 
@@ -15,15 +16,6 @@ pytestmark = pytest.mark.slow
 
 TRAINING = ('pretrain', 'distill', 'pmp', 'pm', 'rlhf')
 DEADLINE = 300  # seconds; on an idle machine a child needs ten
-
-
-def planned(lab, cache, name):
-  """A stage of the finished pipeline, as its plan configured it."""
-  config = toy.parse(toy.arguments(lab[0], cache))
-  (stage,) = [
-    stage for stage in pipeline.plan(config, lab[0]) if stage.name == name
-  ]
-  return stage
 
 
 def outcome(workdir):
@@ -40,7 +32,7 @@ def outcome(workdir):
 
 @pytest.mark.parametrize('name', ['pretrain', 'pm'])
 def test_the_same_config_ends_in_the_same_state(lab, cache, tmp_path, name):
-  stage = planned(lab, cache, name)
+  stage = toy.planned(lab, cache, name)
   printed = toy.finish(name, *toy.stage_arguments(name, stage.config, tmp_path))
   expected = outcome(lab[0] / name)
   assert outcome(tmp_path) == expected
@@ -48,7 +40,7 @@ def test_the_same_config_ends_in_the_same_state(lab, cache, tmp_path, name):
 
 
 def test_another_seed_ends_elsewhere(lab, cache, tmp_path):
-  stage = planned(lab, cache, 'pretrain')
+  stage = toy.planned(lab, cache, 'pretrain')
   config = dataclasses.replace(stage.config, seed=1)
   toy.finish('pretrain', *toy.stage_arguments('pretrain', config, tmp_path))
   own, other = (
@@ -78,11 +70,34 @@ def kill_half_way(child, workdir, total_steps):
   assert child.returncode == -signal.SIGKILL
 
 
+def test_a_pipeline_killed_in_its_chain_ends_in_the_same_results(
+  lab, cache, tmp_path
+):
+  workdir = tmp_path / 'run'
+  left = shutil.ignore_patterns('rlhf', 'evaluate', 'results.json', '*.html')
+  shutil.copytree(lab[0], workdir, ignore=left)
+  args = toy.arguments(workdir, cache)
+  total_steps = len(metrics.read_metrics(lab[0] / 'rlhf'))
+  kill_half_way(toy.start('pipeline', *args), workdir / 'rlhf', total_steps)
+  toy.finish('pipeline', *args)
+  own, other = (
+    pipeline_results.kept_values(
+      json.loads((folder / 'results.json').read_text())
+    )
+    for folder in (workdir, lab[0])
+  )
+  for values in (own, other):
+    del values['seconds_by_stage']
+  assert own == other
+
+
 @pytest.mark.parametrize('name', TRAINING)
 def test_a_stage_killed_half_way_ends_in_the_same_state(
   lab, cache, tmp_path, name
 ):
-  args = toy.stage_arguments(name, planned(lab, cache, name).config, tmp_path)
+  args = toy.stage_arguments(
+    name, toy.planned(lab, cache, name).config, tmp_path
+  )
   expected = outcome(lab[0] / name)
   total_steps = len(expected[0])
   kill_half_way(toy.start(name, *args), tmp_path, total_steps)

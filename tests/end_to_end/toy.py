@@ -12,6 +12,7 @@ import sys
 
 from hh_jax import config as config_lib
 from hh_jax.launch import cli
+from hh_jax.stages import pipeline
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -92,6 +93,15 @@ def parse(args):
   return config
 
 
+def planned(lab, cache, name):
+  """A stage of the finished pipeline, as its plan configured it."""
+  config = parse(arguments(lab[0], cache))
+  (stage,) = [
+    stage for stage in pipeline.plan(config, lab[0]) if stage.name == name
+  ]
+  return stage
+
+
 def flags_of(config, prefix=''):
   """Every field of a config as an override, so that a stage runs alone."""
   flags = []
@@ -104,21 +114,21 @@ def flags_of(config, prefix=''):
   return flags
 
 
-def start(script, *args):
+def start(script, *args, env=None):
   """Starts a script of the experiments in a process of its own."""
   return subprocess.Popen(
     [sys.executable, '-m', f'experiments.{script}', *map(str, args)],
     cwd=ROOT,
-    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu', **(env or {})},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
   )
 
 
-def finish(script, *args):
+def finish(script, *args, env=None):
   """Runs a script to its end; returns what it printed."""
-  child = start(script, *args)
+  child = start(script, *args, env=env)
   printed, errors = child.communicate()
   if child.returncode:
     raise RuntimeError(f'{script} ended with {child.returncode}: {errors}')
