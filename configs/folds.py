@@ -5,6 +5,8 @@
     --workdir=runs/folds
 
 Arguments as in configs/pretrain.py.
+
+Nano on real comparisons on 2 CPU cores: 28 minutes; results/folds_hh.json.
 """
 
 import dataclasses

@@ -5,6 +5,9 @@
 
 Arguments: world (lab, hh), size (nano0 .. nano3, 13m .. 52b), scale (full,
 demo, smoke). World hh needs --config.data.data_dir=FOLDER with text.
+
+Nano in the lab on 2 CPU cores: 18 minutes, 0.60 nats a token. The sizes of the
+ladder: not measured yet.
 """
 
 from configs import presets
