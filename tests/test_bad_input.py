@@ -18,9 +18,9 @@ from tests.data import samples
 from tests.scripts import SMOKE
 from tests.stages import toys
 
-# CPU seconds of a process, against machines that are busy or slow. Nothing
-# here compiles; most of it is the time that importing jax takes.
-refusal = functools.partial(scripts.refusal, limit=6)
+# CPU seconds of a process, against machines that are busy or slow.
+refusal = functools.partial(scripts.refusal, limit=1.5)
+MAX_SECONDS_WITH_JAX = 6  # most of them to import it; nothing compiles
 DATA = DataConfig(test_fraction=0.1)  # as the nano presets split
 
 
@@ -56,9 +56,6 @@ def runs(tmp_path_factory):
   return folder
 
 
-slow = pytest.mark.slow  # about three seconds each, all of them imports
-
-
 def refused_comparisons(runs, path, folder):
   return refusal(
     'pm',
@@ -69,7 +66,6 @@ def refused_comparisons(runs, path, folder):
   )
 
 
-@slow
 def test_a_truncated_file(runs, tmp_path):
   rows = [samples.row(f'{i}?', f'Yes, {i}.', 'No.') for i in range(300)]
   path = samples.write(tmp_path / 'helpful-base' / 'train.jsonl.gz', rows)
@@ -86,7 +82,6 @@ def test_a_malformed_row(runs, tmp_path):
   assert f'{path} row 2: not JSON' in line
 
 
-@slow
 def test_a_row_without_its_fields(runs, tmp_path):
   rows = [samples.row('Why?', 'Yes.', 'No.'), {'chosen': 'x', 'label': 1}]
   path = samples.write(tmp_path / 'mine.jsonl', rows)
@@ -95,7 +90,6 @@ def test_a_row_without_its_fields(runs, tmp_path):
   assert "['chosen', 'label']" in line
 
 
-@slow
 def test_no_comparison_is_left(runs, tmp_path):
   rows = [{'chosen': 'nobody speaks', 'rejected': 'here'}] * 3
   path = samples.write(tmp_path / 'mine.jsonl', rows)
@@ -104,14 +98,12 @@ def test_no_comparison_is_left(runs, tmp_path):
   assert "'no_final_assistant': 3" in line
 
 
-@slow
 def test_an_empty_folder(runs, tmp_path):
   (tmp_path / 'data').mkdir()
   line = refused_comparisons(runs, tmp_path / 'data', tmp_path)
   assert f'{tmp_path / "data"} has no comparison files' in line
 
 
-@slow
 def test_a_run_of_the_wrong_stage(runs, tmp_path):
   line = refusal(
     'pmp',
@@ -122,7 +114,6 @@ def test_a_run_of_the_wrong_stage(runs, tmp_path):
   assert not (tmp_path / 'w').exists()
 
 
-@slow
 def test_two_tokenizers_do_not_meet(runs, tmp_path):
   line = refusal(
     'rlhf',
@@ -145,7 +136,6 @@ def test_two_tokenizers_do_not_meet(runs, tmp_path):
   assert not (tmp_path / 'w').exists()
 
 
-@slow
 @pytest.mark.parametrize('script', ['rejection', 'rlhf', 'evaluate'])
 def test_comparisons_that_were_trained_on_are_not_held_out(
   runs, tmp_path, script
@@ -165,7 +155,7 @@ def test_comparisons_that_were_trained_on_are_not_held_out(
   assert not (tmp_path / 'w').exists()
 
 
-@slow
+@pytest.mark.slow
 def test_a_tokenizer_with_more_tokens_than_the_model(tmp_path):
   toys.TOKENIZER.save(tmp_path / 'tokenizer.json')
   size = toys.TOKENIZER.vocab_size
@@ -174,11 +164,11 @@ def test_a_tokenizer_with_more_tokens_than_the_model(tmp_path):
     f'--config.tokenizer={tmp_path / "tokenizer.json"}',
     '--config.model.vocab_size=100',
     f'--workdir={tmp_path / "w"}',
+    limit=MAX_SECONDS_WITH_JAX,
   )
   assert f'the tokenizer has {size} tokens and model.vocab_size=100' in line
 
 
-@slow
 def test_an_unfinished_run(runs, tmp_path):
   folder = make_run(tmp_path / 'half', 'distill', toys.params())
   (folder / 'DONE').unlink()
@@ -191,15 +181,17 @@ def test_an_unfinished_run(runs, tmp_path):
   assert f'{folder} is not finished' in line
 
 
+@pytest.mark.slow
 def test_a_workdir_that_holds_another_run(runs):
   before = contents(runs / 'pm')
-  line = refusal('pretrain', f'--workdir={runs / "pm"}')
+  line = refusal(
+    'pretrain', f'--workdir={runs / "pm"}', limit=MAX_SECONDS_WITH_JAX
+  )
   assert f'workdir {runs / "pm"} holds another run' in line
   assert 'give another --workdir' in line
   assert contents(runs / 'pm') == before
 
 
-@slow
 def test_prepare_refuses_a_damaged_file(tmp_path):
   path = tmp_path / 'mine.jsonl.gz'
   path.write_bytes(gzip.compress(b'{"chosen": ')[:-4])

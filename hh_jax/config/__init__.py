@@ -6,14 +6,9 @@
    `ValueError` a bad field causes is raised there, before jax is imported.
 """
 
-from hh_jax.config.agreement import within_positions
+from hh_jax.config.agreement import require_positions
 from hh_jax.config.composite import FoldsConfig, PipelineConfig
 from hh_jax.config.convert import from_config_dict, parse_arg, to_config_dict
-from hh_jax.config.inputs import (
-  require_data,
-  require_folder_place,
-  require_inputs,
-)
 from hh_jax.config.shared import (
   DataConfig,
   LoopConfig,
@@ -50,9 +45,6 @@ __all__ = [
   'from_config_dict',
   'lr_pretrain',
   'parse_arg',
-  'require_data',
-  'require_folder_place',
-  'require_inputs',
   'to_config_dict',
-  'within_positions',
+  'require_positions',
 ]

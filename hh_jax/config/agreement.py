@@ -1,4 +1,4 @@
-"""What fields of several groups must agree on, asked before anything is loaded.
+"""What fields of several groups must agree on.
 
 Each function raises ValueError with one line that names the fields.
 """
@@ -17,19 +17,19 @@ from hh_jax.config.shared import (
 )
 
 
-def usable_seed(seed: int) -> None:
+def require_seed(seed: int) -> None:
   """Raises ValueError for a seed that random keys cannot take."""
   require(seed >= 0, f'seed={seed} is < 0')
   require(seed < 2**32, f'seed={seed} is not below 2**32')
 
 
-def runnable(stage: Any) -> None:
+def require_runnable(stage: Any) -> None:
   """Raises ValueError for what no stage can run.
 
   Args:
     stage: Config with `seed`, `data` and `loop`.
   """
-  usable_seed(stage.seed)
+  require_seed(stage.seed)
   counts(stage)
   loop, data = stage.loop, stage.data
   ways = loop.mesh_data * loop.mesh_fsdp
@@ -40,7 +40,7 @@ def runnable(stage: Any) -> None:
   )
 
 
-def on_one_device(loop: LoopConfig) -> None:
+def require_one_device(loop: LoopConfig) -> None:
   """Raises ValueError for a mesh where a stage would not use it."""
   sizes = (loop.mesh_data, loop.mesh_fsdp, loop.mesh_tensor)
   require(
@@ -50,17 +50,26 @@ def on_one_device(loop: LoopConfig) -> None:
   )
 
 
-def within_positions(model: ModelConfig, data: DataConfig) -> None:
+def require_positions(model: ModelConfig, data: DataConfig) -> None:
   """Raises ValueError where a path is longer than learned positions go."""
   require(
     model.positions != 'learned' or data.longest_path <= model.max_positions,
     f'paths of {data.longest_path} tokens have no position in a network that '
-    f'learned max_positions={model.max_positions}; lower data.max_path or '
-    'data.row_length',
+    f'learned max_positions={model.max_positions}; lower '
+    'data.row_length, or data.max_path where the stage has it',
   )
 
 
-def room_for_prompt(data: DataConfig, sampling: SamplingConfig) -> None:
+def require_no_max_path(data: DataConfig) -> None:
+  """Raises ValueError for a limit on paths where rows alone are limited."""
+  require(
+    data.max_path == 0,
+    f'data.max_path={data.max_path} is not used by this stage; '
+    'data.row_length is its limit',
+  )
+
+
+def require_room(data: DataConfig, sampling: SamplingConfig) -> None:
   """Raises ValueError unless a row holds a prompt, a reply and its end."""
   require(
     sampling.max_new_tokens + 1 < data.row_length,
@@ -69,7 +78,7 @@ def room_for_prompt(data: DataConfig, sampling: SamplingConfig) -> None:
   )
 
 
-def prompts_held_out(data: DataConfig) -> None:
+def require_held_out(data: DataConfig) -> None:
   """Raises ValueError where held-out prompts cannot be told from others."""
   require(
     data.test_fraction > 0,
@@ -83,7 +92,9 @@ def prompts_held_out(data: DataConfig) -> None:
   )
 
 
-def replaced(name: str, value: object, harmless: tuple[object, ...]) -> None:
+def require_unset(
+  name: str, value: object, harmless: tuple[object, ...]
+) -> None:
   """Raises ValueError where a field is set that the outer config replaces."""
   require(
     value in harmless,

@@ -28,7 +28,7 @@ class FoldsConfig:
   """Preference models by cross-validation, so that every pair is tested."""
 
   seed: int = 0
-  init_from: str = ''  # workdir of preference-model (or LM) pretraining
+  init_from: str = shared.run_of('pmp', 'pretrain')
   data: DataConfig = field(default_factory=DataConfig)  # folds set the split
   loop: LoopConfig = field(default_factory=LoopConfig)
   pm: PMConfig = field(default_factory=PMConfig)  # but `data`, `loop`
@@ -36,7 +36,7 @@ class FoldsConfig:
   record: str = ''  # result file that also takes the numbers; '': none
 
   def __post_init__(self):
-    agreement.runnable(self)
+    agreement.require_runnable(self)
     shared.require(
       self.num_folds >= 2, f'num_folds={self.num_folds} must be at least 2'
     )
@@ -50,7 +50,9 @@ class FoldsConfig:
     plain = PMConfig()
     for name in ('seed', 'init_from', 'data', 'loop'):
       default, own = getattr(plain, name), getattr(self, name)
-      agreement.replaced(f'pm.{name}', getattr(self.pm, name), (default, own))
+      agreement.require_unset(
+        f'pm.{name}', getattr(self.pm, name), (default, own)
+      )
     _check_both_sides('pm', self.pm)
 
 
@@ -74,7 +76,7 @@ class PipelineConfig:
 
   def __post_init__(self):
     shared.one_of('world', self.world, shared.WORLDS)
-    agreement.usable_seed(self.seed)
+    agreement.require_seed(self.seed)
     stages: dict[str, Any] = {
       name: stage
       for name, stage in vars(self).items()
@@ -104,8 +106,10 @@ class PipelineConfig:
       'choose the world of all stages by --config=FILE.py:world=NAME',
     )
     data_dirs = ('', self.data_dir)
-    agreement.replaced(f'{name}.seed', stage.seed, (0, self.seed))
-    agreement.replaced(f'{name}.data.data_dir', stage.data.data_dir, data_dirs)
+    agreement.require_unset(f'{name}.seed', stage.seed, (0, self.seed))
+    agreement.require_unset(
+      f'{name}.data.data_dir', stage.data.data_dir, data_dirs
+    )
     for field, value in vars(stage).items():
       shared.require(
         not value or not field.endswith('_from') or field == 'teacher_from',

@@ -27,6 +27,12 @@ def one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
   require(value in choices, f'{name}={value!r} is not one of {choices}')
 
 
+def run_of(*stages: str, is_optional: bool = False) -> Any:
+  """A field for the workdir of a finished run of one of the stages."""
+  metadata = {'stages': stages, 'is_optional': is_optional}
+  return dataclasses.field(default='', metadata=metadata)
+
+
 def positive(owner: object, *names: str) -> None:
   """Raises ValueError unless the named attributes are above zero."""
   for name in names:
@@ -69,11 +75,11 @@ class ModelConfig:
   parallel_residual: bool = False  # attention and MLP read the same stream
   qkv_bias: bool = False  # of queries, keys and values
   out_bias: bool = False  # of the attention's output
-  mlp_bias: bool = False  # of both matrices of the MLP
+  mlp_bias: bool = False  # of every matrix of the MLP
   qk_norm: bool = False  # RMS norm of queries and keys per head
   positions: str = 'rotary'  # 'rotary' or 'learned' [open]
   rotary_fraction: float = 1.0  # of the dimensions of a head that are turned
-  rotary_theta: float = 10_000.0  # longest wave is 2π times this, in tokens
+  rotary_theta: float = 10_000.0  # base of the wave lengths, in tokens
   rotary_scaling: float = 1.0  # positions are divided by this
   rotary_layout: str = 'half'  # 'half' or 'interleaved'
   tied_embedding: bool = True  # the output matrix is the embedding [open]

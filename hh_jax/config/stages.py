@@ -15,6 +15,7 @@ from hh_jax.config.shared import (
   ModelConfig,
   OptimizerConfig,
   SamplingConfig,
+  run_of,
 )
 
 field = dataclasses.field
@@ -42,9 +43,10 @@ class PretrainConfig:
   tokenizer_documents: int = 4000  # documents it is trained on
 
   def __post_init__(self):
-    agreement.runnable(self)
+    agreement.require_runnable(self)
+    agreement.require_no_max_path(self.data)
     shared.positive(self, 'num_steps', 'tokenizer_documents')
-    agreement.within_positions(self.model, self.data)
+    agreement.require_positions(self.model, self.data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +54,8 @@ class DistillConfig:
   """Context distillation of the HHH prompt [§A.1]."""
 
   seed: int = 0
-  init_from: str = ''  # workdir of the student's pretraining
-  teacher_from: str = ''  # workdir of the teacher; '': the student's own
+  init_from: str = run_of('pretrain')  # the student
+  teacher_from: str = run_of('pretrain', is_optional=True)  # '': as student
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(0.05, 'linear')  # [§A.1]
   loop: LoopConfig = field(default_factory=LoopConfig)
@@ -65,7 +67,7 @@ class DistillConfig:
   # and the student's are measured
 
   def __post_init__(self):
-    agreement.runnable(self)
+    agreement.require_runnable(self)
     shared.positive(self, 'num_steps', 'top_k')
     shared.fraction(self, 'text_fraction')
 
@@ -75,20 +77,19 @@ class PMPConfig:
   """Preference-model pretraining on ranked answers [§A.2; A-2nd]."""
 
   seed: int = 0
-  init_from: str = ''  # workdir of the pretrained language model
+  init_from: str = run_of('pretrain')
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(0.1, 'constant')  # [§A.2]
   loop: LoopConfig = field(default_factory=LoopConfig)
   num_posts: int = 4000  # questions made or read; world=hh: 0 takes all
   pairs_per_post: int = 4  # most ranked pairs taken of one question [open]
-  ranked_by: str = 'log_votes'  # or 'votes', see data/ranked.py [A-2nd]
+  log_votes: bool = True  # rank by their logarithm, not by votes [memory]
   binary: bool = True  # GOOD/BAD pairs instead of ranked ones [A-2nd]
   lm_coef: float = 0.0  # weight of an LM loss, good side [A-2nd: a switch]
 
   def __post_init__(self):
-    agreement.runnable(self)
+    agreement.require_runnable(self)
     shared.positive(self, 'pairs_per_post')
-    shared.one_of('ranked_by', self.ranked_by, ('log_votes', 'votes'))
     if self.data.world == 'lab':
       shared.positive(self, 'num_posts')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
@@ -99,7 +100,7 @@ class PMConfig:
   """Preference-model finetuning on comparisons, one epoch [§3.1, §A.2]."""
 
   seed: int = 0
-  init_from: str = ''  # workdir of preference-model (or LM) pretraining
+  init_from: str = run_of('pmp', 'pretrain')
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§3.1]
   loop: LoopConfig = field(default_factory=LoopConfig)
@@ -110,7 +111,7 @@ class PMConfig:
   eval_comparisons: int = 2000  # most test comparisons scored at the end
 
   def __post_init__(self):
-    agreement.runnable(self)
+    agreement.require_runnable(self)
     shared.positive(self, 'harmless_weight')
     shared.require(self.lm_coef >= 0, f'lm_coef={self.lm_coef} is < 0')
     shared.require(
@@ -125,8 +126,8 @@ class RejectionConfig:
   """Best of k samples by the preference model [§2.3, §B.6]."""
 
   seed: int = 0
-  policy_from: str = ''  # workdir of the policy
-  pm_from: str = ''  # workdir of the preference model
+  policy_from: str = run_of('pretrain', 'distill', 'rlhf')
+  pm_from: str = run_of('pm', 'pmp')
   data: DataConfig = field(default_factory=DataConfig)
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   loop: LoopConfig = field(default_factory=LoopConfig)
@@ -135,10 +136,11 @@ class RejectionConfig:
   harmless_fraction: float = 0.5  # of the prompts [open]
 
   def __post_init__(self):
-    agreement.runnable(self)
-    agreement.on_one_device(self.loop)
-    agreement.room_for_prompt(self.data, self.sampling)
-    agreement.prompts_held_out(self.data)
+    agreement.require_one_device(self.loop)
+    agreement.require_runnable(self)
+    agreement.require_no_max_path(self.data)
+    agreement.require_room(self.data, self.sampling)
+    agreement.require_held_out(self.data)
     shared.positive(self, 'k', 'num_prompts')
     shared.fraction(self, 'harmless_fraction')
 
@@ -148,9 +150,10 @@ class RLHFConfig:
   """PPO against a preference model [§4.1, §B.1]; an example is a prompt."""
 
   seed: int = 0
-  policy_from: str = ''  # workdir of π0, which is also the KL reference
-  pm_from: str = ''  # workdir of the preference model that rewards
-  held_out_pm_from: str = ''  # workdir of one trained on other comparisons
+  policy_from: str = run_of('distill', 'pretrain', 'rlhf')  # π0, reference
+  pm_from: str = run_of('pm', 'pmp')  # rewards
+  # Trained on other comparisons; '': none is asked.
+  held_out_pm_from: str = run_of('pm', 'pmp', is_optional=True)
   data: DataConfig = field(default_factory=DataConfig)
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§4.1]
@@ -180,9 +183,10 @@ class RLHFConfig:
   eval_prompts: int = 512  # held-out prompts of each point
 
   def __post_init__(self):
-    agreement.runnable(self)
-    agreement.room_for_prompt(self.data, self.sampling)
-    agreement.prompts_held_out(self.data)
+    agreement.require_runnable(self)
+    agreement.require_no_max_path(self.data)
+    agreement.require_room(self.data, self.sampling)
+    agreement.require_held_out(self.data)
     shared.positive(
       self,
       'num_iterations',
@@ -222,12 +226,13 @@ class EvaluateConfig:
   data: DataConfig = field(default_factory=DataConfig)
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   loop: LoopConfig = field(default_factory=LoopConfig)
-  pm_from: str = ''  # mixture preference model
-  held_out_pm_from: str = ''  # judges where no gold judge is known
-  helpful_pm_from: str = ''  # trained on helpful comparisons only
-  harmless_pm_from: str = ''  # trained on harmless comparisons only
-  reference_from: str = ''  # π0
-  rlhf_from: str = ''  # the trained policy
+  pm_from: str = run_of('pm', 'pmp')  # trained on the mixture
+  # Judges where no gold judge is known; '': the mixture's does.
+  held_out_pm_from: str = run_of('pm', 'pmp', is_optional=True)
+  helpful_pm_from: str = run_of('pm', 'pmp', is_optional=True)  # one side's
+  harmless_pm_from: str = run_of('pm', 'pmp', is_optional=True)  # one side's
+  reference_from: str = run_of('distill', 'pretrain')  # π0
+  rlhf_from: str = run_of('rlhf')  # the trained policy
   num_comparisons: int = 2000  # most test comparisons scored
   num_prompts: int = 512  # held-out prompts, half of them harmless [open]
   k: int = 16  # best of k
@@ -236,10 +241,10 @@ class EvaluateConfig:
   num_dialogues: int = 10  # shown before and after in the report
 
   def __post_init__(self):
-    agreement.runnable(self)
-    agreement.on_one_device(self.loop)
-    agreement.room_for_prompt(self.data, self.sampling)
-    agreement.prompts_held_out(self.data)
+    agreement.require_one_device(self.loop)
+    agreement.require_runnable(self)
+    agreement.require_room(self.data, self.sampling)
+    agreement.require_held_out(self.data)
     shared.positive(
       self,
       'num_comparisons',

@@ -27,7 +27,7 @@ from ml_collections import config_flags
 
 from hh_jax import config as config_lib
 from hh_jax.launch import environment
-from hh_jax.training import console
+from hh_jax.training import console, files
 
 ConfigT = TypeVar('ConfigT')
 
@@ -81,7 +81,7 @@ def run(
       return
     config, workdir = parse(config_type, args)
     require_workdir(workdir)
-    config_lib.require_inputs(config)
+    require_inputs(config)
   except USER_ERRORS as error:
     _fail(error)
   # Libraries that define absl flags of their own read the defaults.
@@ -125,6 +125,14 @@ def parse(
   return config, workdir
 
 
+def require_inputs(config: object) -> None:
+  """Raises ValueError where what a config names is missing or malformed."""
+  from hh_jax.stages import inputs  # which --help need not wait for
+
+  inputs.require(config)
+  inputs.require_readable(config)
+
+
 def require_workdir(workdir: str) -> None:
   """Raises UsageError where no folder of that name can be written to."""
   if '://' in workdir:
@@ -132,7 +140,7 @@ def require_workdir(workdir: str) -> None:
       f'--workdir={workdir} is on an object store; give a folder, which may be '
       'a mounted bucket'
     )
-  config_lib.require_folder_place(workdir, f'--workdir={workdir}')
+  files.require_folder_place(workdir, f'--workdir={workdir}')
 
 
 def load_config(path: str) -> ml_collections.ConfigDict:

@@ -22,6 +22,7 @@ from hh_jax.config import EvaluateConfig
 from hh_jax.data.comparisons import Comparison
 from hh_jax.evals import preference_accuracy
 from hh_jax.stages import (
+  inputs,
   loading,
   policy_comparison,
   preference,
@@ -40,15 +41,10 @@ RUN_FIELDS = {
 
 def run(config: EvaluateConfig, workdir: str | pathlib.Path) -> str:
   """Evaluates finished runs into `workdir/evaluation.json`."""
-  worlds.require_data(config.data)
+  inputs.require(config)
   pms = open_pms(config)
-  reference = loading.load_as(
-    config.reference_from, 'reference_from', ('distill', 'pretrain')
-  )
-  rlhf = loading.load_as(config.rlhf_from, 'rlhf_from', ('rlhf',))
-  for other in (rlhf, *pms.values()):
-    loading.require_same_tokenizer(reference, other)
-    loading.require_same_split(config.data, other)
+  reference = loading.load_run(config.reference_from)
+  rlhf = loading.load_run(config.rlhf_from)
   claimed = session.begin(
     'evaluate', config, workdir, {'reference': reference, 'rlhf': rlhf, **pms}
   )
@@ -66,13 +62,9 @@ def run(config: EvaluateConfig, workdir: str | pathlib.Path) -> str:
 
 
 def open_pms(config: EvaluateConfig) -> dict[str, loading.Run]:
-  """Opens the preference models that the config names; the first is a must."""
-  pms = {}
-  for name, field in RUN_FIELDS.items():
-    workdir = getattr(config, field)
-    if workdir or name == 'mixture':
-      pms[name] = loading.load_as(workdir, field, ('pm', 'pmp'))
-  return pms
+  """Opens the preference models that the config names."""
+  named = {name: getattr(config, field) for name, field in RUN_FIELDS.items()}
+  return {name: loading.load_run(path) for name, path in named.items() if path}
 
 
 def judge_preferences(

@@ -23,7 +23,7 @@ import numpy as np
 from hh_jax.config import FoldsConfig, PMConfig
 from hh_jax.data.comparisons import Comparison
 from hh_jax.evals import linear_baseline, preference_accuracy
-from hh_jax.stages import loading, pm, preference, session, worlds
+from hh_jax.stages import inputs, loading, pm, preference, session, worlds
 from hh_jax.training import workdir as workdir_lib
 
 MIXTURES = {'mixture': -1.0, 'helpful_pm': 0.0, 'harmless_pm': 1.0}
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 
 def run(config: FoldsConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
   """Trains and tests every fold; returns and writes `results.json`."""
-  worlds.require_data(config.data)
+  inputs.require(config)
   workdir = pathlib.Path(workdir)
-  start = loading.load_as(config.init_from, 'init_from', ('pmp', 'pretrain'))
+  start = loading.load_run(config.init_from)
   claimed = session.begin('folds', config, workdir, {'init_from': start})
   if claimed.result:
     return claimed.result

@@ -7,7 +7,6 @@ hh_jax.load('runs/demo/pm').score('how do i boil an egg?', ['heat it.', 'no.'])
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -26,13 +25,12 @@ from hh_jax.evals import scoring
 from hh_jax.generation import decode
 from hh_jax.models import ladder
 from hh_jax.models.transformer import Transformer
+from hh_jax.stages import inputs
 from hh_jax.training import checkpoint, keys
 from hh_jax.training import workdir as workdir_lib
 from hh_jax.types import Params
 
 TOKENIZER_FILE = 'tokenizer.json'
-MODEL_FILE = 'model.json'
-TRAINED_ON_COMPARISONS = ('pm', 'rlhf')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,23 +108,14 @@ def load_run(workdir: str | pathlib.Path) -> Run:
     ValueError: The folder holds no run, an unfinished one, a damaged one, or
       one whose parameters are not those it ended with.
   """
-  workdir = pathlib.Path(workdir)
-  if (workdir / 'results.json').exists() and (workdir / 'rlhf').exists():
-    workdir = workdir / 'rlhf'
-  config_file = workdir / 'config.json'
-  if not config_file.exists():
-    raise ValueError(f'{workdir} holds no run (no config.json)')
-  done = workdir_lib.read_result(workdir)
-  if not (workdir / MODEL_FILE).exists():
-    raise ValueError(f'{workdir} holds no model: its stage trains none')
-  described = json.loads((workdir / MODEL_FILE).read_text())
-  model_config = from_config_dict(ModelConfig, described['model'])
+  described = inputs.describe(workdir)
+  workdir, done = described.workdir, described.result
   tokenizer = Tokenizer.load(workdir / TOKENIZER_FILE)
-  if tokenizer.sha256 != described['tokenizer_sha256']:
+  if tokenizer.sha256 != described.tokenizer_sha256:
     raise ValueError(
       f'{workdir / TOKENIZER_FILE} is not the tokenizer the run was trained '
       f'with ({tokenizer.sha256[:12]} against '
-      f'{described["tokenizer_sha256"][:12]})'
+      f'{described.tokenizer_sha256[:12]})'
     )
   manifest = checkpoint.read_manifest(workdir)
   found = {'steps': manifest.step, 'state_sha256': manifest.state_sha256}
@@ -140,35 +129,13 @@ def load_run(workdir: str | pathlib.Path) -> Run:
   params = checkpoint.load_params(workdir, manifest.step)
   return Run(
     workdir=workdir,
-    stage=described['stage'],
-    config=json.loads(config_file.read_text()),
+    stage=described.stage,
+    config=described.config,
     tokenizer=tokenizer,
-    model=ladder.build(model_config),
+    model=ladder.build(from_config_dict(ModelConfig, described.model)),
     params=params.get('policy', params),
     state_sha256=done['state_sha256'],
   )
-
-
-def load_as(workdir: str, field: str, stages: tuple[str, ...]) -> Run:
-  """Opens the run that a config field names, checking what it holds.
-
-  Args:
-    workdir: Value of the field.
-    field: Its name, for the message.
-    stages: Stages that may have written it.
-  """
-  if not workdir:
-    raise ValueError(
-      f'--config.{field} is empty; give the workdir of a finished '
-      f'{" or ".join(stages)} run'
-    )
-  run = load_run(workdir)
-  if run.stage not in stages:
-    raise ValueError(
-      f'--config.{field}={workdir} holds a {run.stage} run; it must be of '
-      f'{" or ".join(stages)}'
-    )
-  return run
 
 
 def describe_model(
@@ -177,52 +144,10 @@ def describe_model(
   """Writes what `load_run` needs beside the checkpoints."""
   tokenizer.save(workdir / TOKENIZER_FILE)
   workdir_lib.write_json(
-    workdir / MODEL_FILE,
+    workdir / inputs.MODEL_FILE,
     {
       'stage': stage,
       'model': dataclasses.asdict(model.config),
       'tokenizer_sha256': tokenizer.sha256,
     },
-  )
-
-
-def require_same_tokenizer(first: Run, second: Run) -> None:
-  """Raises ValueError unless two runs read and write the same ids."""
-  if first.tokenizer.sha256 != second.tokenizer.sha256:
-    raise ValueError(
-      f'{first.workdir} and {second.workdir} were trained with different '
-      f'tokenizers ({first.tokenizer.sha256[:12]} and '
-      f'{second.tokenizer.sha256[:12]})'
-    )
-
-
-def require_same_split(data: DataConfig, run: Run) -> None:
-  """Raises ValueError if `run` saw what a stage takes for held out.
-
-  Only stages that train on comparisons, or on their prompts, and only runs of
-  the same world are asked: wherever the files lie, the first human turns alone
-  say what is held out.
-
-  Args:
-    data: Of the stage.
-    run: One that it starts from.
-  """
-  if run.stage not in TRAINED_ON_COMPARISONS:
-    return
-  theirs = from_config_dict(DataConfig, run.config['data'])
-  if theirs.world != data.world:
-    return
-  own, other = _spell_split(data), _spell_split(theirs)
-  if own != other:
-    raise ValueError(
-      f'{run.workdir} was trained with {other}, here it is {own}: what is '
-      'held out here it may have seen; make them equal'
-    )
-
-
-def _spell_split(data: DataConfig) -> str:
-  """Says which comparisons are held out."""
-  return (
-    f'data.test_fraction={data.test_fraction}, '
-    f'data.split_offset={data.split_offset}'
   )

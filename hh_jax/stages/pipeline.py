@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hh_jax.config import PipelineConfig
-from hh_jax.stages import pipeline_results, session, worlds
-from hh_jax.stages.pipeline_plan import Planned, place_data, plan
+from hh_jax.stages import inputs, pipeline_results, session
+from hh_jax.stages.pipeline_plan import Planned, plan
 from hh_jax.training import workdir as workdir_lib
 
 log = logging.getLogger(__name__)
@@ -30,11 +30,10 @@ def run(config: PipelineConfig, workdir: str | pathlib.Path) -> dict[str, Any]:
       trained; nothing is written then.
   """
   workdir = pathlib.Path(workdir)
-  data = place_data(config, config.pm.data)
-  worlds.require_data(data)
+  inputs.require(config)
   stages = plan(config, workdir)
   require_own(workdir, stages)
-  worlds.require_everything(data, config.seed)
+  inputs.require_readable(config)
   workdir.mkdir(parents=True, exist_ok=True)
   workdir_lib.write_json(
     workdir / workdir_lib.CONFIG, dataclasses.asdict(config)

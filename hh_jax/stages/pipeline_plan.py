@@ -14,10 +14,11 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from hh_jax.config import DataConfig, PipelineConfig
+from hh_jax.config import PipelineConfig
 from hh_jax.stages import (
   distill,
   evaluate,
+  inputs,
   pm,
   pmp,
   pretrain,
@@ -42,7 +43,7 @@ def plan(config: PipelineConfig, workdir: pathlib.Path) -> list[Planned]:
     return str(workdir / name)
 
   def complete(stage: Any, **fields: Any) -> Any:
-    data = place_data(config, stage.data)
+    data = inputs.place_data(config, stage.data)
     return dataclasses.replace(stage, seed=config.seed, data=data, **fields)
 
   base = complete(config.pm, init_from=path('pmp'))
@@ -91,8 +92,3 @@ def plan(config: PipelineConfig, workdir: pathlib.Path) -> list[Planned]:
       evaluate.run,
     ),
   ]
-
-
-def place_data(config: PipelineConfig, data: DataConfig) -> DataConfig:
-  """Points a stage's data at the pipeline's world and folder."""
-  return dataclasses.replace(data, world=config.world, data_dir=config.data_dir)

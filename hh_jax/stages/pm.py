@@ -14,13 +14,13 @@ from __future__ import annotations
 import pathlib
 
 from hh_jax.config import PMConfig
-from hh_jax.stages import loading, preference, session, worlds
+from hh_jax.stages import inputs, loading, preference, session, worlds
 
 
 def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
   """Trains a preference model in `workdir`; returns its one-line result."""
-  worlds.require_data(config.data)
-  start = loading.load_as(config.init_from, 'init_from', ('pmp', 'pretrain'))
+  inputs.require(config)
+  start = loading.load_run(config.init_from)
   claimed = session.begin('pm', config, workdir, {'init_from': start})
   if claimed.result:
     return claimed.result['line']

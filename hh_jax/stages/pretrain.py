@@ -22,7 +22,7 @@ from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.losses import lm
 from hh_jax.models import ladder, readout
 from hh_jax.models.transformer import Transformer
-from hh_jax.stages import session, worlds
+from hh_jax.stages import inputs, session, worlds
 from hh_jax.training import keys, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
@@ -46,7 +46,7 @@ def make_pretrain_step(
 
 def run(config: PretrainConfig, workdir: str | pathlib.Path) -> str:
   """Pretrains a language model in `workdir`; returns its one-line result."""
-  worlds.require_data(config.data)
+  inputs.require(config)
   claimed = session.begin('pretrain', config, workdir, {})
   if claimed.result:
     return claimed.result['line']

@@ -21,7 +21,7 @@ from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
 from hh_jax.generation import best_of_k, decode
-from hh_jax.stages import loading, prompting, session, worlds
+from hh_jax.stages import inputs, loading, prompting, session, worlds
 from hh_jax.stats import bootstrap, frontier
 from hh_jax.training import keys, progress
 from hh_jax.training import workdir as workdir_lib
@@ -80,14 +80,9 @@ def sample_candidates(
 
 def run(config: RejectionConfig, workdir: str | pathlib.Path) -> str:
   """Writes the best of k replies to held-out prompts; returns one line."""
-  worlds.require_data(config.data)
-  policy = loading.load_as(
-    config.policy_from, 'policy_from', ('pretrain', 'distill', 'rlhf')
-  )
-  pm = loading.load_as(config.pm_from, 'pm_from', ('pm', 'pmp'))
-  loading.require_same_tokenizer(policy, pm)
-  for source in (policy, pm):
-    loading.require_same_split(config.data, source)
+  inputs.require(config)
+  policy = loading.load_run(config.policy_from)
+  pm = loading.load_run(config.pm_from)
   claimed = session.begin(
     'rejection', config, workdir, {'policy_from': policy, 'pm_from': pm}
   )

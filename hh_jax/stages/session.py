@@ -25,11 +25,11 @@ from hh_jax.config import (
   DistillConfig,
   LoopConfig,
   PretrainConfig,
-  within_positions,
+  require_positions,
 )
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models.transformer import Transformer
-from hh_jax.stages import loading, worlds
+from hh_jax.stages import loading, sources
 from hh_jax.training import loop as loop_lib
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import state as state_lib
@@ -127,7 +127,7 @@ def begin(
   fingerprint = {'stage': stage, **_fingerprint(config)}
   for name, source in sources.items():
     fingerprint[name] = source.state_sha256
-    within_positions(source.model.config, config.data)
+    require_positions(source.model.config, config.data)
   check(config, workdir)
   folder = workdir_lib.prepare(
     workdir,
@@ -207,7 +207,7 @@ def _fingerprint(config: Any) -> dict[str, Any]:
   return {
     **kept,
     'data': {**fields['data'], 'data_dir': ''},
-    'world': worlds.identity(config),
+    'world': sources.identity(config),
   }
 
 

@@ -8,24 +8,18 @@ same types for both.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
 import logging
 import math
-import pathlib
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hh_jax import config as config_lib
 from hh_jax.config import (
   DataConfig,
-  DistillConfig,
   PMPConfig,
-  PretrainConfig,
 )
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.data import corpora, jsonl, order, ranked, tranches
+from hh_jax.data import corpora, order, ranked
 from hh_jax.data import hhh_prompt as real_prompt
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.comparisons import SIDES, Comparison, ComparisonSet
@@ -37,21 +31,7 @@ from hh_jax.lab import hhh_prompt as lab_prompt
 from hh_jax.lab import posts as lab_posts
 from hh_jax.lab import world as lab
 
-# What lists the files that a stage reads, where that is not comparisons.
-READERS: dict[
-  type, tuple[Callable[[pathlib.Path], list[pathlib.Path]], ...]
-] = {
-  PretrainConfig: (corpora.corpus_files,),
-  DistillConfig: (corpora.corpus_files, ranked.ranked_files),
-  PMPConfig: (ranked.ranked_files,),
-}
-
 log = logging.getLogger(__name__)
-
-
-def require_data(data: DataConfig) -> None:
-  """Raises ValueError where the world's files cannot be there."""
-  config_lib.require_data(data.world, data.data_dir, 'data.data_dir')
 
 
 def require_everything(data: DataConfig, seed: int) -> None:
@@ -77,40 +57,6 @@ def require_both_sides(data: DataConfig, found: Sequence[Comparison]) -> None:
         f'{data.data_dir} has no {side} comparison, and a preference model is '
         'to be trained on either side; a file is of the side its name says'
       )
-
-
-def identity(config: Any) -> str:
-  """Returns what must be equal for two runs of a stage to see the same data.
-
-  The lab's version, or a hash over names and contents of the files that the
-  stage reads: not over their place, so that a folder may be moved.
-
-  Args:
-    config: Of the stage.
-
-  Raises:
-    ValueError: The files are missing.
-  """
-  data: DataConfig = config.data
-  if data.world == 'lab':
-    return f'lab version {constants.LAB_VERSION}'
-  root = pathlib.Path(data.data_dir)
-  base = root.parent if root.is_file() else root
-  readers = READERS.get(type(config), (tranches.comparison_files,))
-  files = [path for list_files in readers for path in list_files(root)]
-  listing = []
-  for path in files:
-    found = path.stat()
-    digest = _content(path, found.st_size, found.st_mtime_ns)
-    listing.append(f'{path.relative_to(base)}:{digest}')
-  digest = hashlib.sha256('\n'.join(listing).encode()).hexdigest()
-  return f'{len(files)} files, {digest[:16]}'
-
-
-@functools.cache
-def _content(path: pathlib.Path, size: int, mtime_ns: int) -> str:
-  """Hashes a file, once for each size and time of modification."""
-  return jsonl.sha256_of(path)
 
 
 def lab_version(data: DataConfig) -> int | None:
@@ -184,7 +130,7 @@ def split(
 def ranked_pairs(config: PMPConfig) -> ranked.RankedPairs:
   """Returns ranked answers as comparisons, the better one chosen."""
   posts = _posts(config.data, config.seed, config.num_posts)
-  return ranked.rank(posts, config.pairs_per_post, config.ranked_by)
+  return ranked.rank(posts, config.pairs_per_post, config.log_votes)
 
 
 def best_answers(data: DataConfig, seed: int, num: int) -> list[Dialogue]:

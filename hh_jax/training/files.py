@@ -91,3 +91,25 @@ def list_files(folder: epath.Path) -> list[str]:
     else:
       raise ValueError(f'{child} is neither a file nor a folder')
   return sorted(names)
+
+
+def require_file_place(path: str, spelled: str) -> None:
+  """Raises ValueError where no file of that name can be written.
+
+  Args:
+    path: On this file system.
+    spelled: What to call it.
+  """
+  if pathlib.Path(path).is_dir():
+    raise ValueError(f'{spelled} is a folder; name a file in it')
+  require_folder_place(str(pathlib.Path(path).parent), spelled)
+
+
+def require_folder_place(folder: str, spelled: str) -> None:
+  """Raises ValueError where no folder of that name can be written to."""
+  path = pathlib.Path(folder).absolute()
+  found = next(place for place in (path, *path.parents) if place.exists())
+  if not found.is_dir():
+    raise ValueError(f'{spelled}: {found} is a file, not a folder')
+  if not os.access(found, os.W_OK | os.X_OK):
+    raise ValueError(f'{spelled}: {found} cannot be written to')

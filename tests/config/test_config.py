@@ -66,7 +66,11 @@ def test_unknown_key_names_the_nearest():
       },
       'paths of 128 tokens.*max_positions=64',
     ),
-    (config_lib.PMPConfig, {'ranked_by': 'fame'}, "ranked_by='fame'"),
+    (
+      config_lib.RLHFConfig,
+      {'data': {'max_path': 64}},
+      'data.max_path=64 is not used',
+    ),
     (config_lib.PipelineConfig, {'world': 'moon'}, "world='moon'"),
     (config_lib.PMConfig, {'seed': -1}, 'seed=-1 is < 0'),
     (config_lib.PMConfig, {'seed': 2**32}, r'seed=4294967296 is not below'),

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import jax
@@ -6,7 +5,7 @@ import numpy as np
 import pytest
 
 import hh_jax
-from hh_jax.config import DataConfig, SamplingConfig
+from hh_jax.config import SamplingConfig
 from hh_jax.data.dialogue import Dialogue, Turn
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.stages import loading
@@ -85,15 +84,6 @@ def test_an_unfinished_run(pm_run):
     loading.load_run(pm_run)
 
 
-def test_a_run_of_another_stage(pm_run):
-  with pytest.raises(ValueError, match='policy_from=.*holds a pm run.*distill'):
-    loading.load_as(str(pm_run), 'policy_from', ('pretrain', 'distill'))
-  with pytest.raises(ValueError, match='--config.pm_from is empty.*pm or pmp'):
-    loading.load_as('', 'pm_from', ('pm', 'pmp'))
-  run = loading.load_as(str(pm_run), 'pm_from', ('pm', 'pmp'))
-  assert run.has_scores
-
-
 def test_a_tokenizer_that_was_exchanged(pm_run):
   other = Tokenizer.train(['eggs and water and other words'] * 4, 300)
   other.save(pm_run / 'tokenizer.json')
@@ -121,31 +111,6 @@ def test_parameters_that_are_not_those_the_run_ended_with(pm_run):
   checkpoint.save_params(pm_run, toys.pm_params(), step=4)  # made longer
   with pytest.raises(ValueError, match='after step 3 .* is of step 4'):
     loading.load_run(pm_run)
-
-
-def test_runs_of_two_tokenizers_do_not_meet(pm_run):
-  run = loading.load_run(pm_run)
-  loading.require_same_tokenizer(run, toys.as_run(toys.params(), 'distill'))
-  other = Tokenizer.train(['eggs and water and other words'] * 4, 300)
-  stranger = loading.Run(**{**vars(run), 'tokenizer': other})
-  with pytest.raises(ValueError, match='trained with different tokenizers'):
-    loading.require_same_tokenizer(run, stranger)
-
-
-def test_what_is_held_out_does_not_depend_on_where_the_files_lie():
-  theirs = DataConfig(world='hh', data_dir='there', test_fraction=0.1)
-  pm = dataclasses.replace(
-    toys.as_run(toys.pm_params(), 'pm'),
-    config={'data': dataclasses.asdict(theirs)},
-  )
-  own = dataclasses.replace(theirs, data_dir='here')
-  loading.require_same_split(own, pm)
-  for change in ({'test_fraction': 0.2}, {'split_offset': 0.5}):
-    other = dataclasses.replace(own, **change)
-    with pytest.raises(ValueError, match='it may have seen; make them equal'):
-      loading.require_same_split(other, pm)
-    lab = dataclasses.replace(other, world='lab')
-    loading.require_same_split(lab, pm)
 
 
 def test_a_pipeline_folder_opens_its_policy(pm_run):

@@ -1,17 +1,17 @@
 import pytest
 
 from hh_jax.config import DataConfig, PMConfig
-from hh_jax.stages import loading, pm
+from hh_jax.stages import pm
 from tests.stages import toys
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-  start = toys.as_run(toys.params(), 'pretrain')
-  monkeypatch.setattr(loading, 'load_as', lambda *_: start)
+  toys.stand_in(monkeypatch, start=toys.as_run(toys.params(), 'pretrain'))
 
   def run(**data):
-    config = PMConfig(data=DataConfig(row_length=256, **data))
+    data = DataConfig(row_length=256, **data)
+    config = PMConfig(init_from='start', data=data)
     return pm.run(config, tmp_path)
 
   return run

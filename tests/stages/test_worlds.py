@@ -14,7 +14,7 @@ from hh_jax.config import (
 )
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.lab import constants
-from hh_jax.stages import worlds
+from hh_jax.stages import sources, worlds
 from tests.data import samples
 
 LAB = DataConfig(num_examples=40, test_fraction=0.2)
@@ -33,20 +33,11 @@ def hh(tmp_path):
 
 
 def identity_of(data, config=PMConfig):
-  return worlds.identity(config(data=data))
+  return sources.identity(config(data=data))
 
 
 def sides_of(items):
   return collections.Counter(item.side for item in items)
-
-
-def test_data_must_be_there(tmp_path):
-  worlds.require_data(DataConfig(world='lab'))
-  worlds.require_data(DataConfig(world='hh', data_dir=str(tmp_path)))
-  with pytest.raises(ValueError, match='world=hh needs --config.data.data_dir'):
-    worlds.require_data(DataConfig(world='hh'))
-  with pytest.raises(ValueError, match='nowhere does not exist'):
-    worlds.require_data(DataConfig(world='hh', data_dir='nowhere'))
 
 
 @pytest.mark.parametrize('world', ['lab', 'hh'])

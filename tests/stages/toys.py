@@ -8,7 +8,7 @@ import numpy as np
 
 from hh_jax.config import ModelConfig
 from hh_jax.models import heads, ladder
-from hh_jax.stages import loading
+from hh_jax.stages import inputs, loading
 from tests.data import samples
 
 TOKENIZER = samples.tokenizer()
@@ -44,6 +44,12 @@ def as_run(values, stage, workdir='made-up'):
     params=values,
     state_sha256='0' * 64,
   )
+
+
+def stand_in(monkeypatch, **runs):
+  """Makes stages open these runs, by the names in their configs' fields."""
+  monkeypatch.setattr(inputs, 'require', lambda config: None)
+  monkeypatch.setattr(loading, 'load_run', lambda name: runs[name])
 
 
 def ids(*numbers):

@@ -1,0 +1,215 @@
+"""What a config names must be there and fit: known before jax is loaded.
+
+1. `require` asks the file system, and the finished runs that a config names
+   what they are. It is cheap, and every stage calls it first.
+2. `require_readable` reads the files that a stage is going to read. The command
+   line calls it, so that a bad row is answered at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hh_jax.config import (
+  DataConfig,
+  FoldsConfig,
+  PipelineConfig,
+  from_config_dict,
+)
+from hh_jax.data.tokenizer import Tokenizer
+from hh_jax.stages import sources, worlds
+from hh_jax.training import files
+from hh_jax.training import workdir as workdir_lib
+
+MODEL_FILE = 'model.json'
+TRAINED_ON_COMPARISONS = ('pm', 'rlhf')
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+  """What a finished run says about itself."""
+
+  workdir: pathlib.Path
+  stage: str
+  config: dict[str, Any]
+  model: dict[str, Any]  # fields of its ModelConfig
+  tokenizer_sha256: str
+  result: dict[str, Any]  # what it ended with
+
+
+def require(config: Any) -> None:
+  """Raises ValueError where what a config names is missing or does not fit.
+
+  Args:
+    config: Dataclass of a stage, of the folds or of the pipeline.
+  """
+  if isinstance(config, FoldsConfig | PipelineConfig) and config.record:
+    files.require_file_place(config.record, f'--config.record={config.record}')
+  data, field = data_of(config)
+  require_data(data, field)
+  runs = list(named_runs(config))
+  for run in runs:
+    require_same_tokenizer(runs[0], run)
+    require_same_split(data, run)
+
+
+def require_readable(config: Any) -> None:
+  """Raises ValueError where a file that a config reads is not as it must be.
+
+  Args:
+    config: As for `require`, which comes first.
+  """
+  data, _ = data_of(config)
+  if isinstance(config, PipelineConfig):
+    worlds.require_everything(data, config.seed)
+  else:
+    sources.require_readable(config)
+
+
+def data_of(config: Any) -> tuple[DataConfig, str]:
+  """Returns the data of a config and the name of the field that places it."""
+  if not isinstance(config, PipelineConfig):
+    return config.data, 'data.data_dir'
+  return place_data(config, config.pm.data), 'data_dir'
+
+
+def place_data(config: PipelineConfig, data: DataConfig) -> DataConfig:
+  """Points a stage's data at the pipeline's world and folder."""
+  return dataclasses.replace(data, world=config.world, data_dir=config.data_dir)
+
+
+def require_data(data: DataConfig, field: str = 'data.data_dir') -> None:
+  """Raises ValueError where the files of a world cannot be there."""
+  if data.world == 'lab':
+    return
+  if not data.data_dir:
+    raise ValueError(
+      f'world={data.world} needs --config.{field}=PATH: the official HH '
+      'layout, a folder of comparison files, or one jsonl file'
+    )
+  if not pathlib.Path(data.data_dir).exists():
+    raise ValueError(f'--config.{field}={data.data_dir} does not exist')
+
+
+def named_runs(config: Any) -> Iterator[Description]:
+  """Yields the runs that fields made by `run_of` name.
+
+  Raises:
+    ValueError: One is not finished, of another stage, or not named at all.
+  """
+  if isinstance(config, PipelineConfig) and config.distill.teacher_from:
+    spelled = '--config.distill.teacher_from'
+    teacher = describe_as(config.distill.teacher_from, spelled, ('pretrain',))
+    _require_tokenizer(config.pretrain.tokenizer, teacher)
+    yield teacher
+  for field in dataclasses.fields(config):
+    stages = field.metadata.get('stages', ())
+    workdir, spelled = getattr(config, field.name), f'--config.{field.name}'
+    if stages and workdir:
+      yield describe_as(workdir, spelled, stages)
+    elif stages and not field.metadata['is_optional']:
+      raise ValueError(
+        f'{spelled} is empty; give the workdir of a finished '
+        f'{" or ".join(stages)} run'
+      )
+
+
+def describe_as(
+  workdir: str, spelled: str, stages: Sequence[str]
+) -> Description:
+  """Returns what the run of a field says, one of the stages."""
+  found = describe(workdir, f'{spelled}={workdir}')
+  if found.stage not in stages:
+    raise ValueError(
+      f'{spelled}={workdir} holds a {found.stage} run; it must be of '
+      f'{" or ".join(stages)}'
+    )
+  return found
+
+
+def _require_tokenizer(path: str, teacher: Description) -> None:
+  """Raises ValueError unless a pipeline is to use its teacher's tokenizer."""
+  own = Tokenizer.load(path).sha256 if path else ''
+  if own != teacher.tokenizer_sha256:
+    raise ValueError(
+      f'the teacher {teacher.workdir} has a tokenizer of its own; give the '
+      f'pipeline --config.pretrain.tokenizer={teacher.workdir}/tokenizer.json'
+    )
+
+
+def describe(
+  workdir: str | pathlib.Path, spelled: str | None = None
+) -> Description:
+  """Returns what a finished run says; that of a pipeline is its RLHF policy.
+
+  Args:
+    workdir: Folder of the run.
+    spelled: What to call it where it is none.
+
+  Raises:
+    ValueError: The folder holds no run, an unfinished one or one of no model.
+  """
+  folder = pathlib.Path(workdir)
+  if (folder / 'results.json').exists() and (folder / 'rlhf').exists():
+    folder = folder / 'rlhf'
+  config_file = folder / workdir_lib.CONFIG
+  if not config_file.exists():
+    raise ValueError(
+      f'{spelled or folder} holds no run (no {workdir_lib.CONFIG})'
+    )
+  result = workdir_lib.read_result(folder)
+  if not (folder / MODEL_FILE).exists():
+    raise ValueError(f'{folder} holds no model: its stage trains none')
+  described = json.loads((folder / MODEL_FILE).read_text())
+  return Description(
+    workdir=folder,
+    config=json.loads(config_file.read_text()),
+    result=result,
+    **described,
+  )
+
+
+def require_same_tokenizer(first: Description, second: Description) -> None:
+  """Raises ValueError unless two runs read and write the same ids."""
+  if first.tokenizer_sha256 != second.tokenizer_sha256:
+    raise ValueError(
+      f'{first.workdir} and {second.workdir} were trained with different '
+      f'tokenizers ({first.tokenizer_sha256[:12]} and '
+      f'{second.tokenizer_sha256[:12]})'
+    )
+
+
+def require_same_split(data: DataConfig, run: Description) -> None:
+  """Raises ValueError if `run` saw what a stage takes for held out.
+
+  Only stages that train on comparisons, or on their prompts, and only runs of
+  the same world are asked: wherever the files lie, the first human turns alone
+  say what is held out.
+
+  Args:
+    data: Of the stage.
+    run: One that it starts from.
+  """
+  if run.stage not in TRAINED_ON_COMPARISONS:
+    return
+  theirs = from_config_dict(DataConfig, run.config['data'])
+  if theirs.world != data.world:
+    return
+  own, other = _spell_split(data), _spell_split(theirs)
+  if own != other:
+    raise ValueError(
+      f'{run.workdir} was trained with {other}, here it is {own}: what is '
+      'held out here it may have seen; make them equal'
+    )
+
+
+def _spell_split(data: DataConfig) -> str:
+  """Says which comparisons are held out."""
+  return (
+    f'data.test_fraction={data.test_fraction}, '
+    f'data.split_offset={data.split_offset}'
+  )
