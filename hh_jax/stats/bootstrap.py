@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import scipy.sparse
+import scipy
 from jaxtyping import Float, Int, Shaped
 
 # Entries of one block of resampling counts: 32 MB in float64.

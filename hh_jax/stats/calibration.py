@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import scipy.special
+import scipy
 from jaxtyping import Float, Int, Shaped
 
 from hh_jax.stats import bootstrap

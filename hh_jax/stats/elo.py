@@ -27,7 +27,7 @@ import math
 import warnings
 
 import numpy as np
-import scipy.sparse
+import scipy
 from jaxtyping import Float, Int, Shaped
 
 from hh_jax.stats import bootstrap

@@ -16,7 +16,7 @@ import dataclasses
 import math
 
 import numpy as np
-import scipy.stats
+import scipy
 from jaxtyping import Float, Shaped
 
 
