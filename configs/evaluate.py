@@ -7,7 +7,8 @@
 
 Arguments as in configs/pretrain.py.
 
-Nano in the lab on 2 CPU cores: 2 minutes; PM accuracy 0.71, RLHF +45 Elo.
+In the pipeline, nano in the lab on 2 CPU cores: 2 minutes, PM accuracy
+0.71, RLHF +45 Elo.
 """
 
 from configs import pm, presets

@@ -9,7 +9,7 @@ Arguments as in configs/pretrain.py. Every stage's fields can be overridden,
 --config.rlhf.kl_coef=0.01, but those that are one for all stages: seed, world
 and data_dir.
 
-On 2 CPU cores each takes 50 to 60 minutes; the lab meets 9 of its 9 targets.
+On 2 CPU cores each stays below an hour; the lab meets 9 of its 9 targets.
 """
 
 import dataclasses

@@ -15,6 +15,7 @@ from hh_jax.config import PMPConfig
 
 def build(choice: presets.Choice) -> PMPConfig:
   row_length = presets.short_rows(choice, 1024)  # [§A.2]
+  warmup_steps = (20 if choice.is_small_data else 50, 20, 0)
   batch_size = choice.pick(16 if choice.is_small_data else 64, 64, 4)
   return PMPConfig(
     data=presets.data(choice, row_length, batch_size),
@@ -23,15 +24,15 @@ def build(choice: presets.Choice) -> PMPConfig:
       0.1,  # [§A.2]
       1.0,
       'constant',
-      choice.pick(50, 20, 0) if choice.is_nano else 0,
+      choice.pick(*warmup_steps) if choice.is_nano else 0,
       nano_schedule='linear',
     ),
     loop=presets.loop(choice),
     num_posts=num_posts(choice),
-    pairs_per_post=1 if choice.is_small_data else choice.pick(3, 3, 1),
+    pairs_per_post=choice.pick(3, 3, 1),
     # Deviation: votes in the lab are few and linear in utility, and their
     # logarithm would tie most answers.
-    ranked_by='votes' if choice.world == 'lab' else 'log_votes',
+    log_votes=choice.world != 'lab',
     # Deviation: nano rungs learn ranked pairs, with an LM loss. A label in
     # front of an answer asks them for an exclusive or, and without the LM loss
     # they forget what makes an answer right (benchmarks/NOTES.md).
@@ -41,13 +42,10 @@ def build(choice: presets.Choice) -> PMPConfig:
 
 
 def num_posts(choice: presets.Choice) -> int:
-  """Returns how many questions are made or read; 0 reads all there are.
-
-  Web answers are long: nano rungs take few of them, and one pair of each.
-  """
-  if choice.world == 'lab' or choice.scale != 'full':
-    return choice.pick(32_000, 2000, 20)
-  return 1600 if choice.is_nano else 0
+  """Returns how many questions are made or read; 0 reads all there are."""
+  if choice.world == 'hh' and choice.scale == 'full':
+    return 0
+  return choice.pick(32_000, 2000, 20)
 
 
 def get_config(arg: str | None = None):

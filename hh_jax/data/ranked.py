@@ -23,8 +23,6 @@ from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import dialogue as dialogue_lib
 from hh_jax.data import jsonl
 
-RANKED_BY = ('log_votes', 'votes')
-
 _TRAILING_SPACE = re.compile(r'[ \t\r]+(?=\n|$)')
 _BLANK_LINES = re.compile(r'\n{3,}')
 
@@ -160,14 +158,14 @@ def _as_comparison(
 
 
 def rank(
-  posts: Iterable[RankedPost], max_pairs: int = 0, ranked_by: str = 'log_votes'
+  posts: Iterable[RankedPost], max_pairs: int, log_votes: bool
 ) -> RankedPairs:
   """All pairs of answers whose scores differ, better one first.
 
   Args:
     posts: Questions with answers.
     max_pairs: Most pairs of one question; 0 is no limit.
-    ranked_by: One of `RANKED_BY`, see `score_of`.
+    log_votes: Whether votes count by their logarithm, see `score_of`.
   """
   pairs: list[comparisons_lib.Comparison] = []
   num_posts = num_answers = num_ties = num_capped = num_empty = 0
@@ -176,7 +174,7 @@ def rank(
     num_answers += len(post.answers)
     found = []
     for first, second in itertools.combinations(post.answers, 2):
-      gap = score_of(first, ranked_by) - score_of(second, ranked_by)
+      gap = score_of(first, log_votes) - score_of(second, log_votes)
       if gap == 0:
         num_ties += 1
       elif not (first.text and second.text):
@@ -196,13 +194,13 @@ def rank(
   )
 
 
-def score_of(answer: Answer, ranked_by: str) -> int:
-  """What an answer is ranked by.
+def score_of(answer: Answer, log_votes: bool) -> int:
+  """What an answer is ranked by: its votes, or their logarithm.
 
-  `votes` are its votes. `log_votes` is round(log2(1 + votes)), or -1 where they
-  are negative, and one more if the asker accepted it.
+  The latter is round(log2(1 + votes)), or -1 where they are negative, and one
+  more if the asker accepted it.
   """
-  if ranked_by == 'votes':
+  if not log_votes:
     return answer.score
   value = -1 if answer.score < 0 else round(math.log2(1 + answer.score))
   return value + int(answer.accepted)

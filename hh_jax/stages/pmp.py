@@ -16,13 +16,13 @@ from collections.abc import Sequence
 
 from hh_jax.config import PMPConfig
 from hh_jax.data.comparisons import Comparison
-from hh_jax.stages import loading, preference, session, worlds
+from hh_jax.stages import inputs, loading, preference, session, worlds
 
 
 def run(config: PMPConfig, workdir: str | pathlib.Path) -> str:
   """Pretrains a preference model; returns its one-line result."""
-  worlds.require_data(config.data)
-  start = loading.load_as(config.init_from, 'init_from', ('pretrain',))
+  inputs.require(config)
+  start = loading.load_run(config.init_from)
   claimed = session.begin('pmp', config, workdir, {'init_from': start})
   if claimed.result:
     return claimed.result['line']

@@ -8,12 +8,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from hh_jax.config import ModelConfig, OptimizerConfig
 from hh_jax.types import Params
+
+log = logging.getLogger(__name__)
 
 STACKED = 'blocks'  # leaves below this name have a leading layer axis
 
@@ -60,6 +64,12 @@ def make_optimizer(
   """
   if total_steps <= 0:
     raise ValueError(f'total_steps={total_steps} must be positive')
+  if cfg.warmup_steps > total_steps:
+    log.warning(
+      'optimizer.warmup_steps=%d of %d steps: the rate never reaches its peak',
+      cfg.warmup_steps,
+      total_steps,
+    )
 
   def schedule(count: jax.Array) -> jax.Array:
     return learning_rate(cfg, model, total_steps, count)

@@ -29,7 +29,7 @@ def read_posts(tmp_path, *rows):
 
 def test_ranked_pairs(tmp_path):
   posts = read_posts(tmp_path, post([1, 5, 1]), post([2]))
-  found = ranked.rank(posts, ranked_by='votes')
+  found = ranked.rank(posts, 0, log_votes=False)
   assert (found.num_posts, found.num_answers, found.num_ties) == (2, 4, 1)
   assert [(p.chosen, p.rejected) for p in found.pairs] == [
     ('answer 1', 'answer 0'),
@@ -42,7 +42,7 @@ def test_ranked_pairs(tmp_path):
 
 def test_cap_keeps_the_widest_gaps(tmp_path):
   posts = read_posts(tmp_path, post([1, 9, 5]))
-  found = ranked.rank(posts, max_pairs=1, ranked_by='votes')
+  found = ranked.rank(posts, 1, log_votes=False)
   assert [(p.chosen, p.rejected) for p in found.pairs] == [
     ('answer 1', 'answer 0')
   ]
@@ -52,9 +52,9 @@ def test_cap_keeps_the_widest_gaps(tmp_path):
 def test_near_votes_tie_on_a_log_scale_and_acceptance_counts(tmp_path):
   # Scores round(log2(1 + votes)), -1 below zero; the first answer is accepted.
   posts = read_posts(tmp_path, post([6, 40, 41, -3, 0]))
-  scores = [ranked.score_of(item, 'log_votes') for item in posts[0].answers]
+  scores = [ranked.score_of(item, log_votes=True) for item in posts[0].answers]
   assert scores == [3 + 1, 5, 5, -1, 0]
-  found = ranked.rank(posts)
+  found = ranked.rank(posts, 0, log_votes=True)
   assert found.num_ties == 1  # 40 and 41
   assert [(p.chosen, p.rejected) for p in found.pairs[:3]] == [
     ('answer 1', 'answer 3'),
@@ -79,7 +79,7 @@ def test_ranked_errors(tmp_path):
 
 
 def test_ranked_posts_of_the_real_folder(real_data):
-  found = ranked.rank(ranked.read_ranked_posts(real_data))
+  found = ranked.rank(ranked.read_ranked_posts(real_data), 0, log_votes=True)
   assert found.num_posts == 3805
   assert found.num_answers == 8561
   assert len(found.pairs) == 9368
