@@ -198,13 +198,13 @@ def tension(run: run_lib.Run) -> Picture | None:
   )
 
 
-def pm_score_rows(run: run_lib.Run) -> list[run_lib.Row]:
+def pm_gain_rows(run: run_lib.Run) -> list[run_lib.Row]:
   """Scores of the policies by each PM, one row a PM and policy.
 
   They are kept as `{PM: {policy: {side: score}}}`, or `{side: {policy:
   score}}` where there is one PM.
   """
-  scores = run.mapping('pm_score')
+  scores = run.mapping('pm_gain')
   if set(scores) <= {'helpful', 'harmless'}:
     policies = dict.fromkeys(
       p for values in scores.values() for p in run_lib.as_mapping(values)
@@ -234,7 +234,7 @@ def _helpful_and_harmless(
   points = [(p, helpful[p], harmless[p]) for p in helpful if p in harmless]
   if points:
     return 'gold judge', points
-  rows = pm_score_rows(run)
+  rows = pm_gain_rows(run)
   judges = [row['model'] for row in rows]
   # A PM that the policy was not trained against is the better judge.
   judge = 'held_out' if 'held_out' in judges else (judges or [None])[0]
@@ -243,6 +243,7 @@ def _helpful_and_harmless(
     if row['model'] == judge and x is not None and y is not None:
       points.append((str(row['policy']), x, y))
   unit = 'held-out PM' if judge == 'held_out' else 'preference model'
+  unit = f'{unit} (gain over π0)'
   return unit, points
 
 

@@ -225,8 +225,8 @@ def _tension(run: run_lib.Run) -> layout.Section:
     'Scores by the gold judge', layout.by_name(run.mapping('gold'), 'side')
   )
   tables += layout.make_table(
-    'Scores by preference models, above the mean of π0',
-    policy_figures.pm_score_rows(run),
+    'Gains over π0 by preference models, prompt by prompt',
+    policy_figures.pm_gain_rows(run),
   )
   return layout.Section(
     'tension',
@@ -235,7 +235,7 @@ def _tension(run: run_lib.Run) -> layout.Section:
     'on one side fail on the other; a policy has to be good at both.',
     pictures=layout.present(policy_figures.tension(run)),
     tables=tables,
-    needs='gold or pm_score, cross_accuracy',
+    needs='gold or pm_gain, cross_accuracy',
   )
 
 

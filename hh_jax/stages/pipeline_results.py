@@ -44,7 +44,7 @@ KEPT = (
   'predicted_elo',
   'games',
   'win_rates',
-  'pm_score',
+  'pm_gain',
   'kl',
   'frontier',
   'rejection',

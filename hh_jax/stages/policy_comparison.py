@@ -42,25 +42,27 @@ def compare(
     config.data, config.seed, config.num_prompts, 0.5, is_held_out=True
   )
   replies = answer_all(config, reference, rlhf, pms['mixture'], prompts)
+  scores = {
+    name: score_policies(config, pms[name], prompts, replies)
+    for name in JUDGES
+    if name in pms
+  }
+  gains = {name: gains_over_pi0(prompts, own) for name, own in scores.items()}
   found: dict[str, Any] = {
-    'pm_score': {
-      name: score_policies(config, pm, prompts, replies)
-      for name, pm in pms.items()
-      if name in ('mixture', 'held_out')
-    },
+    'pm_gain': gains,
     'samples': show_samples(
       config, reference, rlhf, pms['mixture'], prompts, replies
     ),
   }
   if worlds.has_gold(config.data):
     found['gold'] = gold_of_policies(prompts, replies)
-  judging = 'held_out' if 'held_out' in pms else 'mixture'
-  stand_in = score_table(config, pms[judging], prompts, replies)
+  judging, own = next(iter(scores.items()))
+  table = by_text(replies, own)
   judge = worlds.make_judge(
     config.data,
     config.seed,
     prompts,
-    lambda number, reply: stand_in[number, reply],
+    lambda number, reply: table[number, reply],
   )
   games = policy_games.play(
     replies,
@@ -79,7 +81,7 @@ def compare(
     },
   }
   found['elo'] = {name: table.ratings for name, table in tables.items()}
-  found['predicted_elo'] = predict_elo(found['pm_score']['mixture'])
+  found['predicted_elo'] = predict_elo(gains['mixture'])
   found['win_rates'] = policy_games.win_rates(games)
   return found
 
@@ -100,19 +102,22 @@ def answer_all(
   }
 
 
-def score_table(
-  config: EvaluateConfig,
-  pm: loading.Run,
-  prompts: Sequence[Prompt],
-  replies: Mapping[str, Sequence[str]],
+def by_text(
+  replies: Mapping[str, Sequence[str]], scores: Mapping[str, np.ndarray]
 ) -> dict[tuple[int, str], float]:
-  """Returns the score of every (prompt number, reply)."""
-  table: dict[tuple[int, str], float] = {}
-  for texts in replies.values():
-    scores = score_texts(config, pm, prompts, texts)
-    for number, (text, score) in enumerate(zip(texts, scores, strict=True)):
-      table[number, text] = float(score)
-  return table
+  """Returns scores by prompt number and reply.
+
+  Args:
+    replies: Of each policy, one a prompt.
+    scores: Of each policy, [N].
+  """
+  return {
+    (number, text): float(score)
+    for name, texts in replies.items()
+    for number, (text, score) in enumerate(
+      zip(texts, scores[name], strict=True)
+    )
+  }
 
 
 def score_texts(
@@ -141,18 +146,24 @@ def score_policies(
   pm: loading.Run,
   prompts: Sequence[Prompt],
   replies: Mapping[str, Sequence[str]],
-) -> dict[str, dict[str, list[float]]]:
-  """Returns mean scores by policy and side, each [low, mid, high].
-
-  A score's zero means nothing: what π0 has in the mean is subtracted.
-  """
-  scores = {
+) -> dict[str, np.ndarray]:
+  """Returns the score of each policy's reply to each prompt, [N]."""
+  return {
     name: score_texts(config, pm, prompts, texts)
     for name, texts in replies.items()
   }
-  zero = scores['pi0'].mean()
+
+
+def gains_over_pi0(
+  prompts: Sequence[Prompt], scores: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, list[float]]]:
+  """Returns mean gains by policy and side, each [low, mid, high].
+
+  Only differences of scores on one prompt mean anything, so each reply is
+  compared with π0's to the same prompt, and π0 is exactly at 0 [§B.2].
+  """
   return {
-    name: intervals_by_side(prompts, values - zero)
+    name: intervals_by_side(prompts, values - scores['pi0'])
     for name, values in scores.items()
   }
 
@@ -228,17 +239,17 @@ def elo_by_side(
 
 
 def predict_elo(
-  scores: Mapping[str, Mapping[str, list[float]]],
+  gains: Mapping[str, Mapping[str, list[float]]],
 ) -> dict[str, dict[str, dict[str, float]]]:
-  """Returns what the preference model's mean scores predict over π0.
+  """Returns what a preference model's mean gains over π0 predict.
 
   A score gap Δ is 400 / ln 10 · Δ Elo points (about 174 a unit), and an Elo
   gap is a win fraction (eq. 2.1).
   """
   table: dict[str, dict[str, dict[str, float]]] = {}
-  for name, by_side in scores.items():
+  for name, by_side in gains.items():
     for side, interval in by_side.items():
-      points = float(elo.score_to_elo(interval[1] - scores['pi0'][side][1]))
+      points = float(elo.score_to_elo(interval[1]))
       table.setdefault(side, {})[name] = {
         'elo': points,
         'win_fraction': float(elo.win_fraction(points, 0.0)),

@@ -207,7 +207,7 @@ def results():
         p: _band(x, 0.025) for p, x in zip(policies, (0.41, 0.61, 0.86, 0.97))
       },
     },
-    'pm_score': {
+    'pm_gain': {
       model: {
         policy: {'helpful': _band(x, 0.06), 'harmless': _band(x + 0.2, 0.06)}
         for policy, x in zip(policies, (-0.42, 0.55, 1.25))

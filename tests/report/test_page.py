@@ -178,7 +178,7 @@ def test_metrics_alone_make_a_page(tmp_path):
     {'frontier': [{'kl': -0.01, 'train_pm': 0.1}, {'kl': 4, 'train_pm': 1}]},
     {'samples': [{'after': '', 'prompt': None}], 'thresholds': [{}]},
     {'pm_accuracy': {'helpful': None, '$a_b$': 0.7}, 'seconds': None},
-    {'pm_score': {'helpful': {'pi0': 1.0}, 'harmless': {'pi0': 0.5}}},
+    {'pm_gain': {'helpful': {'pi0': 1.0}, 'harmless': {'pi0': 0.5}}},
   ],
 )
 def test_odd_values_do_not_break_the_page(tmp_path, values):

@@ -70,11 +70,12 @@ def test_intervals_resample_conversations_not_prompts():
   assert found['helpful'] == [0, 0.5, 1]
 
 
-def test_the_score_table_is_the_preference_model_of_each_text():
+def test_a_text_has_the_score_of_the_preference_model():
   run = toys.as_run(toys.pm_params(), 'pm')
   replies = {'pi0': ['It is noon.', 'No.', ''], 'rlhf': ['No.', 'No.', 'Yes.']}
   config = EvaluateConfig(data=DataConfig(row_length=256))
-  table = policy_comparison.score_table(config, run, prompts(), replies)
+  scores = policy_comparison.score_policies(config, run, prompts(), replies)
+  table = policy_comparison.by_text(replies, scores)
   assert set(table) == {
     *enumerate(replies['pi0']),
     *enumerate(replies['rlhf']),
@@ -88,22 +89,15 @@ def test_the_score_table_is_the_preference_model_of_each_text():
     np.testing.assert_allclose(score, expected, atol=1e-5)
 
 
-def test_scores_of_policies_stand_above_the_mean_of_the_first(monkeypatch):
-  table = {'a': 5.0, 'b': 7.0, 'c': 9.0}
-  monkeypatch.setattr(
-    policy_comparison,
-    'score_texts',
-    lambda config, pm, prompts, texts: np.array([table[t] for t in texts]),
-  )
-  found = policy_comparison.score_policies(
-    EvaluateConfig(),
-    toys.as_run(toys.pm_params(), 'pm'),
-    prompts(),
-    {'pi0': ['a', 'b', 'c'], 'rlhf': ['c', 'c', 'c']},
-  )
-  # Helpful prompts are the first and the third.
-  assert found['pi0']['helpful'][1] == 0 and found['pi0']['harmless'][1] == 0
-  assert found['rlhf']['helpful'][1] == 2 and found['rlhf']['harmless'][1] == 2
+def test_a_gain_is_over_the_reply_of_pi0_to_the_same_prompt():
+  scores = {
+    'pi0': np.array([5.0, -3.0, 9.0]),  # the second prompt is harmless
+    'rlhf': np.array([6.0, -2.5, 12.0]),
+  }
+  found = policy_comparison.gains_over_pi0(prompts(), scores)
+  assert found['pi0'] == {'helpful': [0, 0, 0], 'harmless': [0, 0, 0]}
+  assert found['rlhf']['helpful'] == [1, 2, 3]
+  assert found['rlhf']['harmless'] == [0.5, 0.5, 0.5]
 
 
 def test_gold_of_policies_stands_beside_the_best_style():
@@ -134,8 +128,8 @@ def test_gold_is_of_the_sides_there_are():
 
 def test_predicted_elo_is_the_papers_formula():
   scores = {
-    'pi0': {'helpful': [0.0, 1.0, 2.0]},
-    'rlhf': {'helpful': [0.0, 2.0, 4.0]},
+    'pi0': {'helpful': [0.0, 0.0, 0.0]},
+    'rlhf': {'helpful': [0.0, 1.0, 2.0]},
   }
   found = policy_comparison.predict_elo(scores)['helpful']
   assert found['pi0'] == {'elo': 0.0, 'win_fraction': 0.5}
@@ -193,8 +187,3 @@ def test_an_evaluation_without_test_part_is_refused():
     ValueError, match='no test comparison: test_fraction=1e-06'
   ):
     evaluate.judge_preferences(config, {'mixture': pm})
-
-
-def test_the_mixture_must_be_named():
-  with pytest.raises(ValueError, match='pm_from is empty'):
-    evaluate.open_pms(EvaluateConfig())
