@@ -44,13 +44,21 @@ JOBS = (
   Job('import hh_jax', f"{PYTHON} -c 'import hh_jax'", 2, 5),
   Job('--help', f'{PM} --help', 1, 5),
   Job(
-    'bad input, known before compiling',
-    f'{PYTHON} -m hh_jax.data.prepare --source=bad.jsonl --out=prepared',
+    'bad value, known before jax is loaded',
+    f'{PM} --config.seed=x --workdir=runs/bad',
     2,
     5,
     expected=2,
   ),
   Job('make demo', 'make demo', 600),
+  Job(
+    'bad row, known when runs and data are open',
+    f'{PM}:world=hh --config.data.data_dir=bad.jsonl '
+    '--config.init_from=runs/demo/pmp --workdir=runs/bad',
+    2,
+    5,
+    expected=2,
+  ),
   Job('make test-fast', 'make test-fast', 180),
   Job('make test', 'make test', 900),
 )

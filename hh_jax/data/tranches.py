@@ -31,7 +31,7 @@ def names_of(path: pathlib.Path) -> tuple[str, str]:
   `harmless-base/test.jsonl.gz` and `harmless_base.test.jsonl.gz` are both
   ('harmless', 'harmless-base').
   """
-  name, folder = jsonl.stem(path), path.parent.name
+  name, folder = jsonl.stem(path), path.absolute().parent.name
   match = _NAME.match(name)
   tranche = match.group(1) if match else name
   is_plain = not _SIDE.match(tranche)

@@ -32,7 +32,7 @@ from hh_jax.losses import distillation
 from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
 from hh_jax.ops import arrays, logprobs
-from hh_jax.stages import loading, prompt_effect, session, worlds
+from hh_jax.stages import inputs, loading, prompt_effect, session, worlds
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
@@ -153,7 +153,7 @@ def make_batch(
 
 def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
   """Distils the HHH prompt into the student; returns its one-line result."""
-  worlds.require_data(config.data)
+  inputs.require(config)
   student, teacher = open_models(config)
   claimed = session.begin(
     'distill',
@@ -226,13 +226,10 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
 
 def open_models(config: DistillConfig) -> tuple[loading.Run, loading.Run]:
   """Opens student and teacher, which may be one run."""
-  student = loading.load_as(config.init_from, 'init_from', ('pretrain',))
+  student = loading.load_run(config.init_from)
   teacher = student
   if config.teacher_from:
-    teacher = loading.load_as(
-      config.teacher_from, 'teacher_from', ('pretrain',)
-    )
-    loading.require_same_tokenizer(student, teacher)
+    teacher = loading.load_run(config.teacher_from)
   if config.top_k > teacher.tokenizer.vocab_size:
     raise ValueError(
       f'top_k={config.top_k} is more than the vocabulary of '
@@ -273,14 +270,14 @@ def read_sequences(
   """
   data = config.data
   room = min(data.row_length, context) - prompt_length
-  longest = min(data.longest_path, room)
-  if longest < 2:
+  if room < 2:
     raise ValueError(
       f'the prompt has {prompt_length} tokens, which leaves {max(room, 0)} for '
       f'a sequence: row_length={data.row_length}, and the teacher was trained '
       f'on {context} tokens; raise the smaller one, or lower '
       'num_prompt_conversations'
     )
+  longest = min(data.longest_path, room)
   total = config.num_steps * data.batch_size
   num_text = round(total * config.text_fraction)
   marker = tokenizer.encode_turn_marker('human')

@@ -62,7 +62,7 @@ def make_pm_step(
 def lm_scale(
   pair_mask: jax.Array, loss_mask: jax.Array, lm_coef: float
 ) -> jax.Array:
-  """What a token's loss is times, so that its mean weighs `lm_coef` pair means.
+  """Factor by which the mean token loss counts `lm_coef` times a mean pair's.
 
   It is of the whole batch, so that parts of it can be summed one by one.
   """

@@ -86,7 +86,7 @@ def prompt_ids(
   ids = prompting.encode(
     run.tokenizer,
     [prompt.dialogue for prompt in prompts],
-    dataclasses.replace(config.data, row_length=run.context),
+    dataclasses.replace(config.data, row_length=run.context, max_path=0),
     SAMPLING,
     num_before=len(before),
   )

@@ -30,6 +30,7 @@ from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import scoring
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import (
+  inputs,
   loading,
   policy_points,
   ppo_step,
@@ -47,20 +48,12 @@ Iteration = Callable[[RunState, Params, int], tuple[RunState, Metrics]]
 
 def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
   """Trains a policy with PPO in `workdir`; returns its one-line result."""
-  worlds.require_data(config.data)
-  policy = loading.load_as(
-    config.policy_from, 'policy_from', ('distill', 'pretrain', 'rlhf')
-  )
-  pm = loading.load_as(config.pm_from, 'pm_from', ('pm', 'pmp'))
+  inputs.require(config)
+  policy = loading.load_run(config.policy_from)
+  pm = loading.load_run(config.pm_from)
   judges = {'train_pm': pm}
   if config.held_out_pm_from:
-    judges['held_out_pm'] = loading.load_as(
-      config.held_out_pm_from, 'held_out_pm_from', ('pm', 'pmp')
-    )
-  for judge in judges.values():
-    loading.require_same_tokenizer(policy, judge)
-  for source in (policy, *judges.values()):
-    loading.require_same_split(config.data, source)
+    judges['held_out_pm'] = loading.load_run(config.held_out_pm_from)
   claimed = session.begin(
     'rlhf',
     config,
@@ -90,8 +83,8 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
   last = frontier[-1]
   return claimed.finish(
     f'rlhf: {config.num_iterations} iterations, √KL '
-    f'{np.sqrt(max(last["kl"], 0.0)):.2f}, score '
-    f'{frontier[0]["train_pm"][1]:+.2f} -> {last["train_pm"][1]:+.2f}',
+    f'{np.sqrt(max(last["kl"], 0.0)):.2f}, PM score '
+    f'{last["gain"]["train_pm"][1]:+.2f} over π0',
     {'frontier': frontier, 'num_prompts': len(pool)},
     state,
     policy.model,
@@ -161,8 +154,9 @@ def initial_score(
   config: RLHFConfig, policy: loading.Run, pm: loading.Run
 ) -> float:
   """Returns the mean score of π0's own replies to held-out prompts."""
-  num = min(config.center_prompts, config.num_prompts)
-  pool = prompt_pool(config, policy.tokenizer, num, is_held_out=True)
+  pool = prompt_pool(
+    config, policy.tokenizer, config.center_prompts, is_held_out=True
+  )
   replies = rollout_lib.sample(
     policy.model,
     policy.params,

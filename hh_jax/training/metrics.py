@@ -18,6 +18,7 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import TypeGuard
 
 import jax
 import numpy as np
@@ -91,15 +92,23 @@ def flatten(values: Mapping[str, object], prefix: str = '') -> Row:
   """
   row: Row = {}
   for name, value in values.items():
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
       value = value.tolist()
-    if isinstance(value, Sequence) and len(value) == len(INTERVAL):
+    if _is_interval(value):
       value = dict(zip(INTERVAL, value, strict=True))
     if isinstance(value, Mapping):
       row |= flatten(value, f'{prefix}{name}/')
     elif isinstance(value, Number) and not isinstance(value, bool):
       row[f'{prefix}{name}'] = value
   return row
+
+
+def _is_interval(value: object) -> TypeGuard[Sequence[Number]]:
+  return (
+    isinstance(value, Sequence)
+    and len(value) == len(INTERVAL)
+    and all(isinstance(item, Number) for item in value)
+  )
 
 
 def _parse(path: pathlib.Path) -> list[tuple[bytes, Row]]:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pathlib
 
 import pytest
 
@@ -155,6 +156,15 @@ def test_files_beside_the_tranches_are_read_too(tmp_path):
 )
 def test_names(tmp_path, name, expected):
   assert tranches.names_of(tmp_path / name) == expected
+
+
+def test_a_name_is_that_of_the_place_however_it_is_spelled(
+  tmp_path, monkeypatch
+):
+  (tmp_path / 'harmless-base').mkdir()
+  monkeypatch.chdir(tmp_path / 'harmless-base')
+  found = tranches.names_of(pathlib.Path('test.jsonl'))
+  assert found == ('harmless', 'harmless-base')
 
 
 def test_rows_may_name_their_side(read_rows):

@@ -96,6 +96,15 @@ def test_training_steps_are_logged_once_each(lab, results):
     assert not any(row['train/skipped'] for row in rows)
 
 
+@pytest.mark.parametrize('name', ['pmp', 'pm'])
+def test_text_counts_as_much_as_pairs_do(lab, name):
+  """Weights of pairs are 1 and so is lm_coef, so the two means add up."""
+  for row in metrics.read_metrics(lab[0] / name):
+    np.testing.assert_allclose(
+      row['train/loss'], row['pm/loss'] + row['lm/loss'], rtol=1e-5
+    )
+
+
 def test_the_frontier_starts_at_the_initial_policy(results):
   frontier = results['frontier']
   assert [point['step'] for point in frontier] == [0, 3, 6]

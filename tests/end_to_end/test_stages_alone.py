@@ -48,8 +48,8 @@ def test_binarised_pretraining_has_two_pairs_for_one(lab, cache, tmp_path):
   ids=lambda changes: next(iter(changes)),
 )
 def test_ppo_with_other_choices(lab, cache, tmp_path, changes):
-  changes |= {'num_iterations': 2, 'eval_every': 2, 'held_out_pm_from': ''}
-  run_alone(lab, cache, tmp_path, 'rlhf', **changes)
+  few = {'num_iterations': 2, 'eval_every': 2, 'held_out_pm_from': ''}
+  run_alone(lab, cache, tmp_path, 'rlhf', **changes, **few)
   rows = metrics.read_metrics(tmp_path)
   assert len(rows) == 2
   for row in rows:
@@ -117,7 +117,7 @@ def test_an_evaluation_with_one_preference_model(lab, cache, tmp_path):
   )
   found = json.loads((tmp_path / 'evaluation.json').read_text())
   assert set(found['cross_accuracy']) == {'mixture'}
-  assert set(found['pm_score']) == {'mixture'}
+  assert set(found['pm_gain']) == {'mixture'}
   assert found['games']['judge'] == 'crowd'
   (row,) = metrics.read_metrics(tmp_path)
   assert row['elo/overall/rlhf/mid'] == found['elo']['overall']['rlhf'][1]

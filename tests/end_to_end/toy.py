@@ -36,6 +36,7 @@ OVERRIDES = {
   'rejection.data.row_length': 72,
   'rlhf.num_iterations': 6,
   'rlhf.num_prompts': 8,
+  'rlhf.center_prompts': 8,
   'rlhf.eval_every': 3,
   'rlhf.eval_prompts': 8,
   'rlhf.data.row_length': 72,

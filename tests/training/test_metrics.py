@@ -45,7 +45,8 @@ def test_nested_results_become_numbers_by_path():
     'count': 7,
     'met': True,
     'line': 'words',
-    'rows': [{'a': 1}],
+    'rows': [{'a': 1}, {'a': 2}, {'a': 3}],
+    'half': np.float32(0.5),
   }
   assert metrics.flatten(values) == {
     'gain/low': 0.5,
@@ -55,6 +56,7 @@ def test_nested_results_become_numbers_by_path():
     'elo/overall/rlhf/mid': 2,
     'elo/overall/rlhf/high': 3,
     'count': 7,
+    'half': 0.5,
   }
 
 
