@@ -8,8 +8,7 @@ metrics.jsonl     see metrics.py
 points/           of rlhf: measurements of the policy
 fold*/            of folds: the models of each fold
 tensorboard/
-samples/
-report.html
+report.html      of the pipeline
 DONE              the final result, written last
 .lock             held by the process that works here
 """
