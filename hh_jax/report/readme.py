@@ -5,7 +5,8 @@
 
 Between `<!-- results:NAME -->` and `<!-- /results -->` stands a table made
 from `results/NAME.json` and a line that says how it was measured. A part of
-the values is shown by its path: `<!-- results:NAME#elo.overall -->`.
+the values is shown by its path, `<!-- results:NAME#elo.overall -->`, and some
+of the columns by their names, `<!-- results:NAME[job,ratio] -->`.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _section(results: pathlib.Path, place: str) -> str:
+  place, _, columns = place.removesuffix(']').partition('[')
   name, _, part = place.partition('#')
   path = results / f'{name}.json'
   if not path.resolve().is_relative_to(results.resolve()):
@@ -108,7 +110,8 @@ def _section(results: pathlib.Path, place: str) -> str:
   if missing:
     raise ValueError(f'{path} lacks {missing}')
   rows = table.rows_of(table.at_path(result['values'], part))
-  return f'\n{table.markdown_table(rows)}\n\n{describe(result)}\n'
+  shown = table.markdown_table(rows, columns.split(',') if columns else None)
+  return f'\n{shown}\n\n{describe(result)}\n'
 
 
 if __name__ == '__main__':

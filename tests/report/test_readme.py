@@ -47,6 +47,17 @@ def _main(folder, *extra):
   )
 
 
+def test_some_columns_are_shown_in_the_order_asked_for(folder):
+  rows = [{'job': 'LM', 'ours': 2.0, 'peer': 1.0, 'ratio': 2.0}]
+  path = folder / 'results' / 'speed.json'
+  path.write_text(json.dumps(_result(rows)))
+  text = '<!-- results:speed[ratio,job] -->\n<!-- /results -->'
+  shown = readme.render(text, folder / 'results')
+  assert '| ratio | job |' in shown
+  assert '| 2.00 | LM |' in shown
+  assert 'ours' not in shown
+
+
 def test_tables_are_filled_and_then_stay(folder, capsys):
   assert _main(folder, '--check') == 1
   assert 'differs' in capsys.readouterr().err
