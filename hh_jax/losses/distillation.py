@@ -40,7 +40,8 @@ def bucketed_kl(
   log-probabilities.
   """
   is_real = mask[:, None] & (teacher_log_probs > -jnp.inf)
-  teacher = jnp.where(is_real, teacher_log_probs.astype(jnp.float32), -jnp.inf)
+  dtype = jnp.promote_types(teacher_log_probs.dtype, jnp.float32)
+  teacher = jnp.where(is_real, teacher_log_probs.astype(dtype), -jnp.inf)
   student = sums.masked(
     student_log_probs, jnp.broadcast_to(mask[:, None], is_real.shape)
   )

@@ -42,7 +42,7 @@ def advantages_and_returns(
     advantage = error + discount * gae_lambda * advantage
     return advantage, advantage
 
-  start = jnp.zeros(errors.shape[0], jnp.float32)
+  start = jnp.zeros(errors.shape[0], errors.dtype)
   _, advantages = jax.lax.scan(step, start, errors.T, reverse=True)
   advantages = sums.masked(advantages.T, mask)
   return advantages, sums.masked(advantages + values, mask)

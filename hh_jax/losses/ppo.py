@@ -64,7 +64,7 @@ def whiten(
   Deviation: the paper does not say whether advantages are normalised.
   """
   x = sums.masked(x, mask)
-  num_real = jnp.maximum(sums.count(mask), 1.0)
+  num_real = jnp.maximum(sums.count(mask, x.dtype), 1.0)
   centred = sums.masked(x - jnp.sum(x) / num_real, mask)
   variance = jnp.sum(jnp.square(centred)) / num_real
   return centred * jax.lax.rsqrt(variance + WHITEN_EPS)
@@ -96,12 +96,17 @@ def clipped_policy_loss(
   Reference: Schulman et al. 2017, eq. 7; Bai et al. 2022, section 4.1.
   """
   log_ratio = sums.masked(log_probs, mask) - sums.masked(old_log_probs, mask)
+  # Clipping would hide an infinity, and the update must not be applied.
+  is_finite = jnp.isfinite(log_ratio)
   log_ratio = jnp.clip(log_ratio, -MAX_LOG_RATIO, MAX_LOG_RATIO)
+  log_ratio = jnp.where(is_finite, log_ratio, jnp.nan)
   ratio = jnp.exp(log_ratio)
   clipped = jnp.clip(ratio, 1.0 - clip_range, 1.0 + clip_range)
   advantages = sums.masked(advantages, mask)
-  losses = jnp.maximum(-advantages * ratio, -advantages * clipped)
-  is_outside = (jnp.abs(ratio - 1.0) > clip_range).astype(jnp.float32)
+  # Not `maximum`: where both branches tie it would halve the gradient of one.
+  is_bound = -advantages * clipped > -advantages * ratio
+  losses = -advantages * jnp.where(is_bound, clipped, ratio)
+  is_outside = (jnp.abs(ratio - 1.0) > clip_range).astype(ratio.dtype)
   metrics = {
     'ppo/clip_fraction': sums.metric(is_outside, mask),
     'ppo/ratio': sums.metric(ratio, mask),
@@ -136,11 +141,12 @@ def clipped_value_loss(
   returns = sums.masked(returns, mask)
   errors = jnp.square(values - returns)
   move = values - old_values
-  is_outside = jnp.zeros(mask.shape, jnp.float32)
+  is_outside = jnp.zeros(mask.shape, values.dtype)
   if clip_range > 0:
     near = old_values + jnp.clip(move, -clip_range, clip_range)
-    errors = jnp.maximum(errors, jnp.square(near - returns))
-    is_outside = (jnp.abs(move) > clip_range).astype(jnp.float32)
+    clipped = jnp.square(near - returns)
+    errors = jnp.where(clipped > errors, clipped, errors)
+    is_outside = (jnp.abs(move) > clip_range).astype(values.dtype)
   metrics = {'ppo/value_clip_fraction': sums.metric(is_outside, mask)}
   return sums.loss_sum('ppo/value_loss', 0.5 * errors, mask, metrics)
 

@@ -1,7 +1,11 @@
-"""Masked sums, the numerators and denominators of losses and metrics."""
+"""Masked sums, the numerators and denominators of losses and metrics.
+
+Everything is float32, or float64 where a caller gives that.
+"""
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from hh_jax import types
@@ -10,24 +14,28 @@ from hh_jax import types
 def masked(
   x: Float[Array, '*axes'], mask: Bool[Array, '*axes']
 ) -> Float[Array, '*axes']:
-  """Float32 x with zeros where the mask is False, whatever was there.
+  """X with zeros where the mask is False, whatever was there.
 
   Losses mask their inputs, not only their output: a gradient through a masked
   infinity is otherwise not a number.
   """
-  return jnp.where(mask, x.astype(jnp.float32), jnp.float32(0.0))
+  dtype = jnp.promote_types(x.dtype, jnp.float32)
+  return jnp.where(mask, x.astype(dtype), jnp.zeros((), dtype))
 
 
-def count(mask: Bool[Array, '*axes']) -> Float[Array, '']:
-  """How many entries are real, as float32."""
-  return jnp.sum(mask, dtype=jnp.float32)
+def count(
+  mask: Bool[Array, '*axes'], dtype: DTypeLike = jnp.float32
+) -> Float[Array, '']:
+  """How many entries are real."""
+  return jnp.sum(mask, dtype=dtype)
 
 
 def metric(
   x: Float[Array, '*axes'], mask: Bool[Array, '*axes']
 ) -> Float[Array, '2']:
   """Masked sum and its weight; carries no gradient."""
-  pair = jnp.stack([jnp.sum(masked(x, mask)), count(mask)])
+  total = jnp.sum(masked(x, mask))
+  pair = jnp.stack([total, count(mask, total.dtype)])
   return jax.lax.stop_gradient(pair)
 
 
@@ -38,7 +46,8 @@ def loss_sum(
   metrics: types.Metrics | None = None,
 ) -> types.LossSum:
   """The loss of the entries under the mask, itself a metric under `name`."""
-  total, weight = jnp.sum(masked(losses, mask)), count(mask)
+  total = jnp.sum(masked(losses, mask))
+  weight = count(mask, total.dtype)
   own = jax.lax.stop_gradient(jnp.stack([total, weight]))
   return types.LossSum(
     total=total, weight=weight, metrics={name: own, **(metrics or {})}

@@ -8,11 +8,10 @@ zeros and the magnitudes at which careless float32 formulas break.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import jax
-import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,11 +19,11 @@ from hypothesis.extra import numpy as hnp
 FLOAT32_TOLERANCE = 1e-5
 FLOAT64_TOLERANCE = 1e-12
 
-# The quick profile's default of 100 is more than the time budget of the
-# oracles' loops allows; the long profile is followed.
+# Two hundred cases a formula, each in both precisions, or what the long
+# profile asks for.
 num_examples = hypothesis.settings.default.max_examples
 parity_settings = hypothesis.settings(
-  max_examples=60 if num_examples <= 100 else num_examples,
+  max_examples=200 if num_examples <= 100 else num_examples,
   deadline=None,
   suppress_health_check=list(hypothesis.HealthCheck),
 )
@@ -97,12 +96,6 @@ def assert_close(
   )
 
 
-def precision_of(result: object) -> float:
-  """The tolerance a result earns: float64 ones must be right to 1e-12."""
-  is_double = np.asarray(result).dtype == np.float64
-  return FLOAT64_TOLERANCE if is_double else FLOAT32_TOLERANCE
-
-
 def magnitude(*xs: object) -> float:
   """Sum of absolute values, the scale against which a sum is exact."""
   total = math.fsum(float(np.abs(np.asarray(x, np.float64)).sum()) for x in xs)
@@ -114,10 +107,24 @@ def nearby(base: np.ndarray, gap: np.ndarray) -> np.ndarray:
   return np.float32(base + np.clip(gap, -3, 3))
 
 
-def in_float64(function: Callable, *args: object, **kwargs: object) -> object:
-  """Calls the library on float64 arrays, with 64-bit types enabled."""
+def in_both_precisions(
+  function: Callable, *args: object, **kwargs: object
+) -> Iterator[tuple[object, float]]:
+  """What the library says in float32 and in float64, and how exact it must be.
+
+  The arguments are float32 numbers, so that both have the same right answer.
+  """
+  yield function(*args, **kwargs), FLOAT32_TOLERANCE
   with jax.enable_x64(True):
-    return function(*map(jnp.asarray, args), **kwargs)
+    found = function(*map(_as_float64, args), **kwargs)
+    for leaf in jax.tree.leaves(found):
+      assert leaf.dtype == np.float64, 'the library must not round to float32'
+    yield found, FLOAT64_TOLERANCE
+
+
+def _as_float64(x: object) -> object:
+  is_float = np.issubdtype(np.asarray(x).dtype, np.floating)
+  return np.asarray(x, np.float64) if is_float else x
 
 
 def random_rollout(

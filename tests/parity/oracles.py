@@ -136,8 +136,8 @@ def advantages_and_returns(
   return advantages, returns
 
 
-def whiten(xs: Matrix, mask: Matrix) -> np.ndarray:
-  """(x - mean) / std over the real entries of the whole rollout."""
+def whiten(xs: Matrix, mask: Matrix, eps: float) -> np.ndarray:
+  """(x - mean) / √(variance + eps) over the real entries of the rollout."""
   real = [
     float(x)
     for row, mask_row in zip(xs, mask, strict=True)
@@ -148,11 +148,11 @@ def whiten(xs: Matrix, mask: Matrix) -> np.ndarray:
   if not real:
     return out
   mean = math.fsum(real) / len(real)
-  std = math.sqrt(math.fsum((x - mean) ** 2 for x in real) / len(real))
+  variance = math.fsum((x - mean) ** 2 for x in real) / len(real)
   for e, row in enumerate(xs):
     for t, x in enumerate(row):
-      if mask[e][t] and std > 0:
-        out[e, t] = (float(x) - mean) / std
+      if mask[e][t]:
+        out[e, t] = (float(x) - mean) / math.sqrt(variance + eps)
   return out
 
 

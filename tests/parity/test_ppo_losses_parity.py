@@ -31,16 +31,19 @@ random_rollout = functools.partial(cases.random_rollout, ROWS, COLUMNS)
 @cases.parity_settings
 def test_clipped_policy_loss(old, gap, advantage, mask):
   new = cases.nearby(old, gap)
-  loss = policy_loss(new, old, advantage, mask)
-  want = oracles.clipped_policy_loss(new, old, advantage, mask, CLIP)
+  args = new, old, advantage, mask
+  want = oracles.clipped_policy_loss(*args, CLIP)
   # A ratio of float32 log-probs is known to |log π| 2^-23 relative.
   scale = 40 * cases.magnitude(advantage[mask])
-  cases.assert_close(loss.total, want['total'], scale=scale)
-  cases.assert_close(loss.weight, want['weight'])
-  near = functools.partial(cases.assert_close, scale=COLUMNS * ROWS * 20)
-  near(loss.metrics['ppo/policy_loss'][0], want['total'], scale=scale)
-  near(loss.metrics['ppo/ratio'], [want['ratio'], want['weight']])
-  near(loss.metrics['ppo/approx_kl'], [want['approx_kl'], want['weight']])
+  for loss, tolerance in cases.in_both_precisions(policy_loss, *args):
+    near = functools.partial(
+      cases.assert_close, scale=COLUMNS * ROWS * 20, tolerance=tolerance
+    )
+    near(loss.total, want['total'], scale=scale)
+    near(loss.weight, want['weight'])
+    near(loss.metrics['ppo/policy_loss'][0], want['total'], scale=scale)
+    near(loss.metrics['ppo/ratio'], [want['ratio'], want['weight']])
+    near(loss.metrics['ppo/approx_kl'], [want['approx_kl'], want['weight']])
 
 
 @hypothesis.given(log_probs, numbers(3.0), numbers(5.0), rows)
@@ -92,20 +95,6 @@ def test_policy_gradient_is_the_finite_difference():
   cases.assert_close(got, want, scale=np.abs(want).max())
 
 
-def test_policy_loss_in_float64():
-  log_p, old, _, advantage, *_, mask = random_rollout(7)
-  loss = cases.in_float64(
-    ppo.clipped_policy_loss, log_p, old, advantage, mask, clip_range=CLIP
-  )
-  want = oracles.clipped_policy_loss(log_p, old, advantage, mask, CLIP)
-  cases.assert_close(
-    loss.total,
-    want['total'],
-    scale=100,
-    tolerance=cases.precision_of(loss.total),
-  )
-
-
 @hypothesis.given(
   numbers(1e3),
   numbers(1e3),
@@ -115,10 +104,15 @@ def test_policy_loss_in_float64():
 )
 @cases.parity_settings
 def test_clipped_value_loss(values, old, returns, mask, clip_range):
-  loss = value_loss(values, old, returns, mask, clip_range=clip_range)
-  want = oracles.clipped_value_loss(values, old, returns, mask, clip_range)
-  cases.assert_close(loss.total, want, scale=want)
-  cases.assert_close(loss.weight, mask.sum())
+  # Both sides clip by the same float32 number.
+  clip_range = float(np.float32(clip_range))
+  args = values, old, returns, mask
+  want = oracles.clipped_value_loss(*args, clip_range)
+  for loss, tolerance in cases.in_both_precisions(
+    value_loss, *args, clip_range=clip_range
+  ):
+    cases.assert_close(loss.total, want, scale=want, tolerance=tolerance)
+    cases.assert_close(loss.weight, mask.sum())
 
 
 @pytest.mark.parametrize('clip_range', [0.0, 0.2])
@@ -137,19 +131,6 @@ def test_value_gradient_is_the_finite_difference(clip_range):
   )
   cases.assert_close(got, want)
   assert (want[mask] != 0).any()
-
-
-def test_value_loss_in_float64():
-  *_, old, values, returns, mask = random_rollout(9)
-  loss = cases.in_float64(
-    ppo.clipped_value_loss, values, old, returns, mask, clip_range=CLIP
-  )
-  cases.assert_close(
-    loss.total,
-    oracles.clipped_value_loss(values, old, returns, mask, CLIP),
-    scale=10,
-    tolerance=cases.precision_of(loss.total),
-  )
 
 
 def test_masked_tokens_stop_no_gradient_with_infinities():
