@@ -14,6 +14,7 @@ import math
 from typing import Any
 
 WORLDS = ('lab', 'hh')
+DTYPES = ('float32', 'bfloat16')
 
 
 def require(condition: bool, message: str) -> None:
@@ -85,6 +86,7 @@ class ModelConfig:
   tied_embedding: bool = True  # the output matrix is the embedding [open]
   init_std: float = 0.02  # of the first weights [open]
   compute_dtype: str = 'float32'  # operands of matmuls; params stay float32
+  cache_dtype: str = ''  # of cached keys and values; '': compute_dtype
   scan_unroll: int = 1  # layers unrolled per scan step; num_layers is fastest
   remat: bool = False  # recompute each block in the backward pass
 
@@ -107,7 +109,8 @@ class ModelConfig:
     one_of('mlp', self.mlp, ('gelu', 'gelu_tanh', 'swiglu'))
     one_of('positions', self.positions, ('rotary', 'learned'))
     one_of('rotary_layout', self.rotary_layout, ('half', 'interleaved'))
-    one_of('compute_dtype', self.compute_dtype, ('float32', 'bfloat16'))
+    one_of('compute_dtype', self.compute_dtype, DTYPES)
+    one_of('cache_dtype', self.cache_dtype, ('', *DTYPES))
     require(
       self.head_dim > 0 or self.model_dim % self.num_heads == 0,
       f'num_heads={self.num_heads} does not divide '
@@ -138,6 +141,10 @@ class ModelConfig:
   @property
   def width_of_head(self) -> int:
     return self.head_dim or self.model_dim // self.num_heads
+
+  @property
+  def type_of_cache(self) -> str:
+    return self.cache_dtype or self.compute_dtype
 
   @property
   def width_of_ffn(self) -> int:
@@ -209,6 +216,7 @@ class LoopConfig:
   log_every: int = 10  # steps between log lines off a terminal
   checkpoint_every: int = 0  # steps; 0: only at the end
   keep_checkpoints: int = 3
+  max_bad_steps: int = 3  # in a row, skipped as not finite; then exit code 3
   compilation_cache: str = ''  # folder of XLA's persistent cache; '': none
   mesh_data: int = 1  # devices along the batch
   mesh_fsdp: int = 1  # devices that shard parameters
@@ -220,6 +228,7 @@ class LoopConfig:
       self,
       'log_every',
       'keep_checkpoints',
+      'max_bad_steps',
       'mesh_data',
       'mesh_fsdp',
       'mesh_tensor',

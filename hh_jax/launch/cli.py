@@ -84,6 +84,8 @@ def run(
     require_inputs(config)
   except USER_ERRORS as error:
     _fail(error)
+  if argv is None:
+    environment.use_huge_pages()
   # Libraries that define absl flags of their own read the defaults.
   flags.FLAGS([program])
   console.show_log()

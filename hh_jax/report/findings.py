@@ -41,6 +41,7 @@ def find(
     *_reward(frontier),
     *_parting(frontier),
     *_gold(frontier),
+    *_alarms(run),
     *_elo(run),
     *_cross(run),
     *_thresholds(run),
@@ -228,6 +229,13 @@ def _cross(run: run_lib.Run) -> list[Finding]:
       text += ', no better than chance'
     found.append(Finding(NEUTRAL, f'{text}.'))
   return found
+
+
+def _alarms(run: run_lib.Run) -> list[Finding]:
+  return [
+    Finding(CAUTION, f'RLHF, iteration {row["step"]}: {row["message"]}.')
+    for row in run.rows('alarms')
+  ]
 
 
 def _thresholds(run: run_lib.Run) -> list[Finding]:

@@ -47,6 +47,7 @@ KEPT = (
   'pm_gain',
   'kl',
   'frontier',
+  'alarms',
   'rejection',
   'thresholds',
   'state_sha256',
@@ -77,6 +78,7 @@ def collect(
       for stage in stages
     },
     'frontier': frontier,
+    'alarms': done['rlhf'].get('alarms', []),
     'kl': {name: frontier[-1][name] for name in ('kl', 'k1', 'k3')},
     'prompt_effect': done['distill']['prompt_effect'],
     'rejection': done['rejection'],

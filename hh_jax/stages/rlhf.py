@@ -16,8 +16,10 @@ Reference: Bai et al. 2022, sections 4.1, 4.3 and B.1.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +29,7 @@ import optax
 from hh_jax.config import RLHFConfig
 from hh_jax.data import order
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.evals import scoring
+from hh_jax.evals import alarms, scoring
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import (
   inputs,
@@ -39,11 +41,14 @@ from hh_jax.stages import (
   worlds,
 )
 from hh_jax.stages import rollout as rollout_lib
-from hh_jax.training import keys
+from hh_jax.training import keys, loop
+from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import state as state_lib
 from hh_jax.types import Metrics, Params, Rollout, RunState
 
 Iteration = Callable[[RunState, Params, int], tuple[RunState, Metrics]]
+
+log = logging.getLogger(__name__)
 
 
 def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
@@ -77,7 +82,10 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
     init=lambda: initial_state(config, policy, pm, tx),
     advance=lambda state, t: iterate(state, frozen, t),
     total_steps=config.num_iterations,
-    on_step=lambda state, step: points.at(state.params['policy'], step),
+    hooks=loop.Hooks(
+      on_step=lambda state, step: points.at(state.params['policy'], step),
+      on_row=watch_alarms(config, claimed.workdir),
+    ),
   )
   frontier = points.collect(config.num_iterations)
   last = frontier[-1]
@@ -85,11 +93,43 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
     f'rlhf: {config.num_iterations} iterations, √KL '
     f'{np.sqrt(max(last["kl"], 0.0)):.2f}, PM score '
     f'{last["gain"]["train_pm"][1]:+.2f} over π0',
-    {'frontier': frontier, 'num_prompts': len(pool)},
+    {
+      'frontier': frontier,
+      'num_prompts': len(pool),
+      'alarms': find_alarms(config, claimed.workdir),
+    },
     state,
     policy.model,
     policy.tokenizer,
   )
+
+
+def watch_alarms(
+  config: RLHFConfig, workdir: pathlib.Path
+) -> Callable[[int, metrics_lib.Row], None]:
+  """Returns a hook of the loop that says what goes wrong when it shows."""
+  seen = alarms.Watch(config.sampling.max_new_tokens)
+  is_fresh = True
+
+  def look(step: int, row: metrics_lib.Row) -> None:
+    nonlocal is_fresh
+    if is_fresh:  # the iterations before a resume
+      for earlier in metrics_lib.read_metrics(workdir)[: step - 1]:
+        seen.look(earlier)
+      is_fresh = False
+    for alarm in seen.look({**row, metrics_lib.STEP: step}):
+      log.warning('rlhf: iteration %d: %s', alarm.step, alarm.message)
+
+  return look
+
+
+def find_alarms(
+  config: RLHFConfig, workdir: pathlib.Path
+) -> list[dict[str, Any]]:
+  """Returns the alarms of a whole run, for its result."""
+  rows = metrics_lib.read_metrics(workdir)
+  found = alarms.find(rows, config.sampling.max_new_tokens)
+  return [dataclasses.asdict(alarm) for alarm in found]
 
 
 def prompt_pool(

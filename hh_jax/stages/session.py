@@ -56,7 +56,7 @@ class Session:
     init: Callable[[], RunState],
     advance: Callable[[RunState, int], tuple[RunState, Metrics]],
     total_steps: int,
-    on_step: loop_lib.OnStep | None = None,
+    hooks: loop_lib.Hooks = loop_lib.NO_HOOKS,
   ) -> RunState:
     """Runs the stage's loop to its end; resumes where it was stopped."""
     mesh = sharding.make_mesh(
@@ -71,7 +71,7 @@ class Session:
         fingerprint=self.fingerprint,
         loop=self.loop,
         stage=self.stage,
-        on_step=on_step,
+        hooks=hooks,
       )
 
   def finish(

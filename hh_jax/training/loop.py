@@ -5,13 +5,16 @@
    dispatched, so that the device never waits for the host.
 3. At a checkpoint all metrics are on disk before the checkpoint is published;
    a run killed anywhere resumes with every step in `metrics.jsonl` once.
-4. SIGTERM or SIGINT: the step is finished, a checkpoint saved, and the
+4. A step that could not be used is named; too many of them in a row end the
+   run (`soundness`).
+5. SIGTERM or SIGINT: the step is finished, a checkpoint saved, and the
    process exits with code 75, which asks to be started again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import signal
 import sys
@@ -26,7 +29,7 @@ import jax
 import tqdm
 
 from hh_jax.config import LoopConfig
-from hh_jax.training import checkpoint
+from hh_jax.training import checkpoint, soundness
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.types import RunState
 
@@ -35,6 +38,24 @@ EXIT_STOPPED = 75  # EX_TEMPFAIL: run the same command again
 Values = Mapping[str, float | jax.Array]
 Advance = Callable[[RunState, int], tuple[RunState, Values]]
 OnStep = Callable[[RunState, int], Values | None]
+OnRow = Callable[[int, metrics_lib.Row], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+  """What a stage does beside its steps."""
+
+  # Called as (state, number of steps done) after each step, for snapshots and
+  # evaluations; what it returns joins the metrics of the step. It must be an
+  # idempotent function of its arguments, for steps after the last checkpoint
+  # are repeated on resume, and must not keep the state, whose buffers the next
+  # step may take over.
+  on_step: OnStep | None = None
+  # Called as (step, metrics) on the first process once they are written.
+  on_row: OnRow | None = None
+
+
+NO_HOOKS = Hooks()
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +69,7 @@ def run_loop(
   fingerprint: Mapping[str, Any],
   loop: LoopConfig,
   stage: str,
-  on_step: OnStep | None = None,
+  hooks: Hooks = NO_HOOKS,
 ) -> RunState:
   """Runs a stage to its last step, from wherever it was left.
 
@@ -63,17 +84,14 @@ def run_loop(
     fingerprint: What must be equal for a checkpoint to be continued.
     loop: Intervals and limits.
     stage: For log lines.
-    on_step: Called as (state, number of steps done) after each step, for
-      snapshots and evaluations; what it returns joins the metrics of the step.
-      It must be an idempotent function of its arguments, for steps after the
-      last checkpoint are repeated on resume, and must not keep the state,
-      whose buffers the next step may take over.
+    hooks: What to do after steps.
 
   Returns:
     The state after `total_steps`.
 
   Raises:
-    SystemExit: Code 75, after a checkpoint, when asked to stop.
+    SystemExit: Code 75, after a checkpoint, when asked to stop; code 3 after
+      too many bad steps in a row.
     ValueError: Damaged checkpoints, or those of another run.
   """
   restored = checkpoint.restore(workdir, state, fingerprint)
@@ -85,13 +103,13 @@ def run_loop(
     return state
   with contextlib.ExitStack() as stack:
     stop = stack.enter_context(_stop_requests())
-    steps = StepLog(workdir, start, total_steps, loop.log_every, stage)
+    steps = StepLog(workdir, start, total_steps, loop, stage, hooks.on_row)
     stack.callback(steps.close)
     for done in range(start + 1, total_steps + 1):
       state, values = advance(state, done - 1)
       if done == start + 1:
         _check_step(state, done)
-      found = on_step(state, done) if on_step else None
+      found = hooks.on_step(state, done) if hooks.on_step else None
       # At once: what a hook reads off the state dies with its buffers.
       steps.put(done, {**values, **metrics_lib.to_numbers(found or {})})
       is_stopping = _is_stopping(stop, done)
@@ -132,8 +150,9 @@ class StepLog:
     workdir: str | PathLike[str],
     start: int,
     total_steps: int,
-    log_every: int,
+    loop: LoopConfig,
     stage: str,
+    on_row: OnRow | None = None,
   ):
     is_first = jax.process_index() == 0
     self._file = (
@@ -146,8 +165,10 @@ class StepLog:
       disable=not (is_first and sys.stderr.isatty()),
     )
     self._total_steps = total_steps
-    self._log_every = log_every
+    self._log_every = loop.log_every
+    self._bad = soundness.BadSteps(stage, loop.max_bad_steps)
     self._stage = stage
+    self._on_row = on_row
     self._pending: tuple[int, Values] | None = None
     self._last_time = time.monotonic()
 
@@ -163,7 +184,7 @@ class StepLog:
       self._file.sync()
 
   def flush_pending(self) -> None:
-    if self._pending is None or self._file is None:
+    if self._pending is None:
       return
     step, values = self._pending
     self._pending = None
@@ -174,8 +195,12 @@ class StepLog:
       'time/unix': time.time(),
     }
     self._last_time = now
-    self._file.write(step, row | clock)
-    self._tell(step, row, clock['time/step_seconds'])
+    if self._file is not None:
+      self._file.write(step, row | clock)
+      self._tell(step, row, clock['time/step_seconds'])
+      if self._on_row is not None:
+        self._on_row(step, row)
+    self._bad.look(step, row)
 
   def _tell(self, step: int, row: metrics_lib.Row, step_seconds: float) -> None:
     self._bar.update()

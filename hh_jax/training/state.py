@@ -2,9 +2,9 @@
 
 1. A loss returns sums. Micro-batches are scanned and their sums added.
 2. The gradient of the summed loss is divided once, by the global weight.
-3. An update whose loss or gradient is not finite, or whose batch weighs
-   nothing, leaves parameters and optimizer bit for bit as they were; only the
-   step counts on, because it names the next batch.
+3. An update whose loss, gradient or metrics are not finite, or whose batch
+   weighs nothing, leaves parameters and optimizer bit for bit as they were;
+   only the step counts on, because it names the next batch.
 """
 
 from __future__ import annotations
@@ -207,10 +207,10 @@ def loss_step(
     lambda g: safe_divide(g, sums.weight.astype(g.dtype)), grads
   )
   loss = safe_divide(sums.total, sums.weight)
+  metric_sums = sums.metrics.values()
   grad_norm = optax.tree.norm(grads)
-  is_sound = (
-    jnp.isfinite(sums.total) & jnp.isfinite(grad_norm) & (sums.weight > 0)
-  )
+  seen = jnp.stack([sums.total, grad_norm, *map(jnp.sum, metric_sums)])
+  is_sound = jnp.all(jnp.isfinite(seen)) & (sums.weight > 0)
   metrics = finalise(sums.metrics)
   metrics |= {
     'train/loss': loss,

@@ -70,7 +70,7 @@ def run(workdir, total_steps, checkpoint_every=3, pause=0.0, before=None):
     fingerprint=FINGERPRINT,
     loop=LoopConfig(checkpoint_every=checkpoint_every, keep_checkpoints=2),
     stage='toy',
-    on_step=evaluate,
+    hooks=loop.Hooks(on_step=evaluate),
   )
 
 

@@ -84,6 +84,13 @@ def test_a_gain_has_the_uncertainty_of_its_start():
   assert _find(frontier=rows) == []
 
 
+def test_alarms_of_rlhf_are_told():
+  alarm = {'step': 12, 'name': 'KL', 'message': 'KL: it is 80; look at it'}
+  (found,) = _find(alarms=[alarm])
+  assert found.tone == findings.CAUTION
+  assert found.text == 'RLHF, iteration 12: KL: it is 80; look at it.'
+
+
 def test_elo_claims_need_disjoint_intervals():
   above = {'rlhf': [200, 230, 260], 'best_of_16': [120, 150, 180]}
   near = {'rlhf': [140, 170, 200], 'best_of_16': [120, 150, 180]}

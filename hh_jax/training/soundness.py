@@ -1,0 +1,71 @@
+"""Steps that could not be used, because a number was not finite.
+
+1. Such a step leaves parameters and optimizer bit for bit as they were
+   (`state.loss_step`); here it is named, with the numbers that were at fault.
+2. One may be an accident. After `loop.max_bad_steps` of them in a row the run
+   ends with exit code 3; the last checkpoint stays the last.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+
+import jax
+
+from hh_jax.training.metrics import Row
+
+EXIT_UNSOUND = 3
+SKIPPED = 'train/skipped'
+
+log = logging.getLogger(__name__)
+
+
+def faults(row: Row) -> list[str]:
+  """Names of the metrics of a step that are not finite, as 'name=nan'."""
+  return [
+    f'{name}={value}'
+    for name, value in sorted(row.items())
+    if not math.isfinite(value)
+  ]
+
+
+class BadSteps:
+  """Counts the bad steps in a row."""
+
+  def __init__(self, stage: str, limit: int):
+    self._stage = stage
+    self._limit = limit
+    self._in_a_row = 0
+
+  def look(self, step: int, row: Row) -> None:
+    """Takes the metrics of a step.
+
+    Raises:
+      SystemExit: Code 3, at the limit.
+    """
+    found = faults(row)
+    if not found and not row.get(SKIPPED, 0):
+      self._in_a_row = 0
+      return
+    self._in_a_row += 1
+    if jax.process_index() != 0:
+      self._stop_at_limit()
+      return
+    what = ', '.join(found) or f'{SKIPPED}={row[SKIPPED]:g}, nothing to weigh'
+    log.warning('%s: step %d was skipped: %s', self._stage, step, what)
+    if self._in_a_row >= self._limit:
+      print(
+        f'error: {self._stage}: step {step} is bad step {self._in_a_row} in a '
+        f'row ({what}); parameters are those after step '
+        f'{step - self._in_a_row}; look at the batches of these steps, lower '
+        'optimizer.lr_multiple, or raise loop.max_bad_steps',
+        file=sys.stderr,
+        flush=True,
+      )
+    self._stop_at_limit()
+
+  def _stop_at_limit(self) -> None:
+    if self._in_a_row >= self._limit:
+      raise SystemExit(EXIT_UNSOUND)
