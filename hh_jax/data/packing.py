@@ -61,7 +61,7 @@ def row_buckets(
   batches: Sequence[Sequence[trees_lib.Tree]],
   row_length: int,
   *,
-  max_buckets: int = 2,
+  max_buckets: int = 4,
   multiple: int = 1,
 ) -> tuple[int, ...]:
   """The row counts that waste fewest rows over the given batches.

@@ -161,10 +161,10 @@ def decode(
     stop_ids: Turn markers, each a tuple of ids, at which a reply ends.
   """
   dtype = jnp.dtype(model.config.compute_dtype)
-  unembed = heads.unembed_matrix(params).astype(dtype)
+  unembed = linear.transposed(heads.unembed_matrix(params).astype(dtype))
 
   def step(carry: tuple[jax.Array, DecodeState]):
-    logits = linear.matmul(carry[1].last_hidden, unembed.T, compute_dtype=dtype)
+    logits = linear.matmul(carry[1].last_hidden, unembed, compute_dtype=dtype)
     logits = sharding.constrain(logits, 'batch', 'vocab')
     state = _sample_next(model.config.vocab_size, logits, carry[1], sampling)
     state = state_lib.stop(state, stop_ids)
@@ -198,10 +198,17 @@ def _sample_next(
 def _advance(
   model: Transformer, params: Params, state: DecodeState
 ) -> DecodeState:
-  """Feeds the newest token of every row; rows that are done stay put."""
+  """Feeds the newest token of every row; rows that are done stay put.
+
+  These write to a slot that nobody reads, and no row reads further than the
+  longest that runs.
+  """
   newest = jnp.maximum(state.num_sampled - 1, 0)[:, None]
   tokens = jnp.take_along_axis(state.tokens, newest, axis=1)[:, 0]
-  output = ladder.forward_cached(model, params, tokens, state.cache)
+  running = jnp.where(state.is_done, 0, state.cache.length)
+  output = ladder.forward_cached(
+    model, params, tokens, state.cache.replace(length=running)
+  )
   cache = ladder.cache_of(output)
   length = jnp.where(state.is_done, state.cache.length, cache.length)
   return state.replace(

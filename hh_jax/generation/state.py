@@ -60,7 +60,7 @@ def empty_state(
     capacity,
     config.width_of_head,
   )
-  dtype = jnp.dtype(config.compute_dtype)
+  dtype = jnp.dtype(config.type_of_cache)
   cache = KVCache(
     keys=jnp.zeros(shape, dtype),
     values=jnp.zeros(shape, dtype),

@@ -2,13 +2,15 @@
 
 XLA on a CPU allocates the temporaries of every step anew. By default glibc
 returns blocks of that size to the kernel at once, and touching fresh pages
-costs more than the arithmetic of a small model. Freed memory is kept instead.
+costs more than the arithmetic of a small model. A script starts again with
+huge pages, which are few; where that cannot be, freed memory is kept.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import pathlib
 import sys
 from collections.abc import MutableMapping
 
@@ -27,17 +29,39 @@ _KEEP_BYTES = 2**31 - 1
 _GROW_BYTES = 2**26
 
 
+HUGE_PAGES = 'glibc.malloc.hugetlb=1'  # from glibc 2.35 on
+_KERNEL = pathlib.Path('/sys/kernel/mm/transparent_hugepage/enabled')
+
+
+def use_huge_pages() -> None:
+  """Starts this script again with huge pages; call it before long work.
+
+  glibc reads the setting when a process starts. The process keeps its number.
+  Returns where there is nothing to gain: the script was started again, the
+  kernel gives no huge pages, or the user chose an allocator.
+  """
+  if _is_chosen() or not _KERNEL.exists() or '[never]' in _KERNEL.read_text():
+    return
+  sys.stdout.flush()
+  sys.stderr.flush()
+  command = [sys.executable, *sys.orig_argv[1:]]
+  os.execve(command[0], command, {**os.environ, 'GLIBC_TUNABLES': HUGE_PAGES})
+
+
+def _is_chosen() -> bool:
+  return any(
+    name.startswith('MALLOC_') or name in ('GLIBC_TUNABLES', 'LD_PRELOAD')
+    for name in os.environ
+  )
+
+
 def keep_freed_memory() -> bool:
   """Tells glibc to hold on to freed memory; True where that was possible.
 
   Does nothing on other C libraries, or where the user set `MALLOC_` variables
   or `GLIBC_TUNABLES` or loaded another allocator.
   """
-  is_chosen = any(
-    name.startswith('MALLOC_') or name in ('GLIBC_TUNABLES', 'LD_PRELOAD')
-    for name in os.environ
-  )
-  if is_chosen or not sys.platform.startswith('linux'):
+  if _is_chosen() or not sys.platform.startswith('linux'):
     return False
   try:
     mallopt = ctypes.CDLL(None).mallopt

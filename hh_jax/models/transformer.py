@@ -112,10 +112,11 @@ class Block(nn.Module):
     self, inputs: jax.Array, stream: Stream, layer: jax.Array, view: View
   ) -> tuple[jax.Array, Stream, KeysValues | None]:
     cfg = self.config
-    dtype = jnp.dtype(cfg.compute_dtype)
     query = self._heads('query', inputs, cfg.num_heads, view)
-    key = self._heads('key', inputs, cfg.kv_heads, view).astype(dtype)
-    value = self._heads('value', inputs, cfg.kv_heads, view).astype(dtype)
+    key, value = (
+      self._heads(name, inputs, cfg.kv_heads, view).astype(cfg.type_of_cache)
+      for name in ('key', 'value')
+    )
     kept = None
     length = view.length
     if length is not None and stream.cache is not None:
@@ -123,14 +124,20 @@ class Block(nn.Module):
       stream = stream._replace(cache=(keys, values))
       attended = attention.cached_attention(
         query[:, 0],
-        keys[layer],
-        values[layer],
+        keys,
+        values,
+        layer,
         length + 1,
-        compute_dtype=dtype,
+        compute_dtype=cfg.type_of_cache,
       )[:, None]
     else:
       attended = attention.packed_attention(
-        query, key, value, view.enter, view.leave, compute_dtype=dtype
+        query,
+        key,
+        value,
+        view.enter,
+        view.leave,
+        compute_dtype=cfg.compute_dtype,
       )
       if self.keeps_keys:
         kept = (key.swapaxes(1, 2), value.swapaxes(1, 2))

@@ -9,7 +9,9 @@
 3. The long backward pass is a second scan. It rebuilds each block's weights
    from the saved log-sum-exp, so memory stays linear in T; differentiating
    the first scan would store the running sums of every block.
-4. Grouped-query heads: query head h reads key head h // (heads per group).
+4. A cache is read up to the longest sequence in use, rounded up to one of a
+   few widths, because reading it is what decoding costs.
+5. Grouped-query heads: query head h reads key head h // (heads per group).
 """
 
 import functools
@@ -25,6 +27,7 @@ from hh_jax.ops import linear, masking
 DENSE_LIMIT = 1024  # rows up to this many tokens use dense scores
 DEFAULT_BLOCK = 512  # keys of one block beyond it
 QUERY_BLOCKS = 4  # blocks of queries in a dense row
+READ_WIDTHS = 8  # parts of a cache that can be read
 
 
 def packed_attention(
@@ -67,8 +70,9 @@ def packed_attention(
 
 def cached_attention(
   q: Float[Array, 'B K H'],
-  keys: Float[Array, 'B Kkv S H'],
-  values: Float[Array, 'B Kkv S H'],
+  keys: Float[Array, 'L B Kkv S H'],
+  values: Float[Array, 'L B Kkv S H'],
+  layer: int | Int[Array, ''],
   length: Int[Array, 'B'],
   *,
   compute_dtype: DTypeLike = jnp.float32,
@@ -77,15 +81,38 @@ def cached_attention(
 
   Args:
     q: Query of the new token; scaled by 1/sqrt(H) here.
-    keys: Cached keys, the new token's own included.
-    values: Cached values, the new token's own included.
+    keys: Cached keys of all layers, the new token's own included.
+    values: Cached values, likewise.
+    layer: Which of the layers is read.
     length: Slots in use, the new token's own included.
     compute_dtype: Operand type of both products; softmax is float32.
   """
-  queries = _grouped(q[:, None], keys.shape[1])
-  mask = masking.lengths_mask(length, keys.shape[2])[:, None]
-  out = _dense(queries, keys, values, mask, jnp.dtype(compute_dtype))
+  queries = _grouped(q[:, None], keys.shape[2])
+  widths = _read_widths(keys.shape[3])
+
+  def read(width: int) -> jax.Array:
+    mask = masking.lengths_mask(length, width)[:, None]
+    # Layer and width in one slice: a copy of no more than is read.
+    k, v = (
+      jax.lax.dynamic_slice(
+        cache,
+        (layer, 0, 0, 0, 0),
+        (1, *cache.shape[1:3], width, cache.shape[4]),
+      )[0]
+      for cache in (keys, values)
+    )
+    return _dense(queries, k, v, mask, jnp.dtype(compute_dtype))
+
+  index = jnp.searchsorted(jnp.asarray(widths), jnp.max(length))
+  reads = [functools.partial(read, width) for width in widths]
+  out = jax.lax.switch(index, reads)
   return out.reshape(q.shape)
+
+
+def _read_widths(num_slots: int) -> tuple[int, ...]:
+  """Up to `READ_WIDTHS` numbers of slots, the last of them all."""
+  step = -(-num_slots // READ_WIDTHS)
+  return tuple(min(w, num_slots) for w in range(step, num_slots + step, step))
 
 
 def _by_head(x: jax.Array) -> jax.Array:
@@ -105,19 +132,25 @@ def _grouped(q: jax.Array, num_kv_heads: int) -> jax.Array:
   return q.reshape(batch, num_kv_heads, group, num_tokens, width)
 
 
-def _heads_product(x: jax.Array, y: jax.Array, dtype: DTypeLike) -> jax.Array:
-  """[B, Kkv, G, T, I] @ [B, Kkv, I, O], the groups merged into the rows."""
+def _heads_product(
+  x: jax.Array, y: jax.Array, dtype: DTypeLike, is_transposed: bool = False
+) -> jax.Array:
+  """[B, Kkv, G, T, I] @ [B, Kkv, I, O], the groups merged into the rows.
+
+  `is_transposed` takes y as [B, Kkv, O, I].
+  """
   batch, heads, group, num_rows, width = x.shape
   rows = x.reshape(batch, heads, group * num_rows, width)
-  out = linear.matmul(rows, y, compute_dtype=dtype)
-  return out.reshape(batch, heads, group, num_rows, y.shape[-1])
+  product = linear.matmul_transposed if is_transposed else linear.matmul
+  out = product(rows, y, compute_dtype=dtype)
+  return out.reshape(batch, heads, group, num_rows, out.shape[-1])
 
 
 def _scores(
   q: jax.Array, k: jax.Array, mask: jax.Array, dtype: DTypeLike
 ) -> jax.Array:
   """Masked scores [B, Kkv, G, Tq, Tk]; `mask` is [B, Tq, Tk]."""
-  scores = _heads_product(q, k.swapaxes(-1, -2), dtype)
+  scores = _heads_product(q, k, dtype, is_transposed=True)
   return masking.masked_logits(scores, mask[:, None, None])
 
 
@@ -205,7 +238,7 @@ def _blocked_bwd(dtype, block, residuals, grad):
     k_block, v_block, mask = _open_block(piece, enter)
     scores = _scores(q, k_block, mask, dtype)
     weights = jnp.exp(scores - log_mass[..., None])
-    grad_weights = _heads_product(grad, v_block.swapaxes(-1, -2), dtype)
+    grad_weights = _heads_product(grad, v_block, dtype, True)
     grad_scores = jnp.where(
       mask[:, None, None], weights * (grad_weights - shift), 0.0
     )

@@ -3,8 +3,11 @@
 1. Operands are cast to `compute_dtype`; products accumulate in float32.
 2. Below float32 the backward pass casts the incoming gradient too. Plain
    differentiation would multiply a float32 gradient by a low-precision
-   operand, which neither tensor cores nor AMX execute.
-3. `linear` flattens activations to rows first: with three axes XLA writes
+   operand, which neither tensor cores nor the matrix units of a CPU execute.
+3. On a CPU low-precision operands lie row by row in memory: a transposed one is
+   copied. XLA would hand over a column-major view, and its fast kernels take
+   none: half the speed.
+4. `linear` flattens activations to rows first: with three axes XLA writes
    transposed copies on CPU.
 """
 
@@ -13,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import layout
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -34,8 +38,21 @@ def matmul(
   """Batched x @ y in float32, from operands rounded to `compute_dtype`."""
   x, y = x.astype(jnp.float32), y.astype(jnp.float32)
   if jnp.dtype(compute_dtype) == jnp.float32:
-    return _product(x, y, jnp.float32)
-  return _rounded_matmul(jnp.dtype(compute_dtype), x, y)
+    return _product(x, y)
+  return _rounded(jnp.dtype(compute_dtype), False, x, y)
+
+
+def matmul_transposed(
+  x: Float[Array, '*batch M K'],
+  y: Float[Array, '*batch N K'],
+  *,
+  compute_dtype: DTypeLike = jnp.float32,
+) -> Float[Array, '*batch M N']:
+  """Batched x @ yᵀ, otherwise as `matmul`."""
+  x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+  if jnp.dtype(compute_dtype) == jnp.float32:
+    return _product(x, y.swapaxes(-1, -2))
+  return _rounded(jnp.dtype(compute_dtype), True, x, y)
 
 
 def linear(
@@ -69,32 +86,46 @@ def linear(
   return out.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-def _product(x: jax.Array, y: jax.Array, dtype: DTypeLike) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _rounded(
+  dtype: DTypeLike, is_transposed: bool, x: jax.Array, y: jax.Array
+) -> jax.Array:
+  return _rounded_fwd(dtype, is_transposed, x, y)[0]
+
+
+def _rounded_fwd(dtype, is_transposed, x, y):
+  x, y = x.astype(dtype), y.astype(dtype)
+  return _product(x, transposed(y) if is_transposed else y), (x, y)
+
+
+def _rounded_bwd(dtype, is_transposed, residuals, grad):
+  x, y = residuals
+  grad = grad.astype(dtype)
+  if is_transposed:
+    return _product(grad, y), _product(transposed(grad), x)
+  return _product(grad, transposed(y)), _product(transposed(x), grad)
+
+
+_rounded.defvjp(_rounded_fwd, _rounded_bwd)
+
+
+def _product(x: jax.Array, y: jax.Array) -> jax.Array:
   # On accelerators the default would silently run float32 in fewer bits.
-  exact = jnp.dtype(dtype) == jnp.float32
+  exact = x.dtype == jnp.float32
   return jnp.matmul(
-    x.astype(dtype),
-    y.astype(dtype),
+    x,
+    y,
     precision=jax.lax.Precision.HIGHEST if exact else None,
     preferred_element_type=jnp.float32,
   )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _rounded_matmul(dtype: DTypeLike, x: jax.Array, y: jax.Array) -> jax.Array:
-  return _product(x, y, dtype)
+def transposed(x: jax.Array) -> jax.Array:
+  """The last two axes exchanged, on a CPU as a copy row by row."""
+  return jax.lax.platform_dependent(
+    x.swapaxes(-1, -2), cpu=_row_by_row, default=lambda x: x
+  )
 
 
-def _rounded_matmul_fwd(dtype, x, y):
-  x, y = x.astype(dtype), y.astype(dtype)
-  return _product(x, y, dtype), (x, y)
-
-
-def _rounded_matmul_bwd(dtype, residuals, grad):
-  x, y = residuals
-  grad_x = _product(grad, y.swapaxes(-1, -2), dtype)
-  grad_y = _product(x.swapaxes(-1, -2), grad, dtype)
-  return grad_x, grad_y
-
-
-_rounded_matmul.defvjp(_rounded_matmul_fwd, _rounded_matmul_bwd)
+def _row_by_row(x: jax.Array) -> jax.Array:
+  return layout.with_layout_constraint(x, layout.Layout(tuple(range(x.ndim))))

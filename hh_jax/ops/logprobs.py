@@ -1,17 +1,20 @@
 """Log-probabilities of tokens from hidden states, without whole logits.
 
 1. Rows are cut into chunks; each chunk's logits [chunk, V] are made, reduced
-   to what the caller reads, and dropped. [N, V] never exists.
-2. `jax.checkpoint` makes the backward pass rebuild a chunk's logits too.
+   to what the caller reads, and dropped: never more than `CHUNK_LOGITS`.
+2. `jax.checkpoint` makes the backward pass rebuild a chunk's logits too. A
+   single chunk keeps them.
 3. Logits go through `sampling.filter_logits`, so temperature, nucleus and
    vocabulary padding mean the same here as in the sampler.
 
 Options shared by all functions: `num_valid` is the true vocabulary size (rows
 of `unembed` beyond it are padding), `temperature` divides the logits, `top_p`
 is the sampler's nucleus, `compute_dtype` the operand type of the product, and
-`chunk` the rows whose logits exist at once. All results are in nats, float32.
+`chunk` the rows whose logits exist at once, as many as `CHUNK_LOGITS` allows
+if 0. All results are in nats, float32.
 """
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,6 +24,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from hh_jax.ops import linear, sampling
+
+# 256 MiB in float32: 1,024 rows of the ladder's vocabulary.
+CHUNK_LOGITS = 2**26
 
 Result = TypeVar('Result', jax.Array, tuple[jax.Array, jax.Array])
 
@@ -34,7 +40,7 @@ def token_log_probs(
   temperature: float = 1.0,
   top_p: float = 1.0,
   compute_dtype: DTypeLike = jnp.float32,
-  chunk: int = 1024,
+  chunk: int = 0,
 ) -> Float[Array, 'N']:
   """Log-probability of one target token a row."""
 
@@ -45,7 +51,7 @@ def token_log_probs(
     )
     return _column(logits, targets) - _log_mass(logits)
 
-  return _map_chunks(reduce, chunk, hidden, targets)
+  return _map_chunks(reduce, chunk, len(unembed), hidden, targets)
 
 
 def token_log_probs_and_entropy(
@@ -57,7 +63,7 @@ def token_log_probs_and_entropy(
   temperature: float = 1.0,
   top_p: float = 1.0,
   compute_dtype: DTypeLike = jnp.float32,
-  chunk: int = 1024,
+  chunk: int = 0,
 ) -> tuple[Float[Array, 'N'], Float[Array, 'N']]:
   """Log-probability of the targets, and entropy of each distribution."""
 
@@ -72,7 +78,7 @@ def token_log_probs_and_entropy(
     entropy = -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
     return _column(log_probs, targets), entropy
 
-  return _map_chunks(reduce, chunk, hidden, targets)
+  return _map_chunks(reduce, chunk, len(unembed), hidden, targets)
 
 
 def top_k_log_probs(
@@ -83,7 +89,7 @@ def top_k_log_probs(
   num_valid: int,
   temperature: float = 1.0,
   compute_dtype: DTypeLike = jnp.float32,
-  chunk: int = 1024,
+  chunk: int = 0,
 ) -> tuple[Float[Array, 'N k'], Int[Array, 'N k']]:
   """The k largest log-probabilities, descending, and their tokens."""
   if k > num_valid:
@@ -97,7 +103,7 @@ def top_k_log_probs(
     best, tokens = jax.lax.top_k(logits, k)
     return best - _log_mass(logits)[:, None], tokens
 
-  return _map_chunks(reduce, chunk, hidden)
+  return _map_chunks(reduce, chunk, len(unembed), hidden)
 
 
 def log_probs_at(
@@ -108,7 +114,7 @@ def log_probs_at(
   num_valid: int,
   temperature: float = 1.0,
   compute_dtype: DTypeLike = jnp.float32,
-  chunk: int = 1024,
+  chunk: int = 0,
 ) -> Float[Array, 'N k']:
   """Log-probabilities of k given tokens a row."""
 
@@ -120,7 +126,7 @@ def log_probs_at(
     chosen = jnp.take_along_axis(logits, indices, axis=-1)
     return chosen - _log_mass(logits)[:, None]
 
-  return _map_chunks(reduce, chunk, hidden, indices)
+  return _map_chunks(reduce, chunk, len(unembed), hidden, indices)
 
 
 def exact_kl(
@@ -132,7 +138,7 @@ def exact_kl(
   num_valid: int,
   temperature: float = 1.0,
   compute_dtype: DTypeLike = jnp.float32,
-  chunk: int = 1024,
+  chunk: int = 0,
 ) -> Float[Array, 'N']:
   """KL(p || q) of next-token distributions over the full vocabulary."""
 
@@ -148,13 +154,13 @@ def exact_kl(
     log_q = log_probs(hidden_q, unembed_q)
     return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
 
-  return _map_chunks(reduce, chunk, hidden_p, hidden_q)
+  return _map_chunks(reduce, chunk, len(unembed_p), hidden_p, hidden_q)
 
 
 def _logits(
   hidden: jax.Array, unembed: jax.Array, compute_dtype: DTypeLike
 ) -> jax.Array:
-  return linear.matmul(hidden, unembed.T, compute_dtype=compute_dtype)
+  return linear.matmul_transposed(hidden, unembed, compute_dtype=compute_dtype)
 
 
 def _column(x: jax.Array, index: jax.Array) -> jax.Array:
@@ -170,17 +176,21 @@ def _log_mass(logits: jax.Array) -> jax.Array:
 def _map_chunks(
   reduce: Callable[..., Result],
   chunk: int,
+  vocab_size: int,
   *rows: jax.Array,
 ) -> Result:
   """Applies `reduce` to chunks of the rows and joins what it returns.
 
   The last chunk is filled up with zero rows, whose results are cut off.
   """
-  reduce = jax.checkpoint(reduce)
   num_rows = rows[0].shape[0]
+  chunk = chunk or max(1, CHUNK_LOGITS // vocab_size)
   if num_rows <= chunk:
     return reduce(*rows)
+  # Equal chunks, so that little of the last one is filled up.
+  chunk = math.ceil(num_rows / math.ceil(num_rows / chunk))
   fill = -num_rows % chunk
+  reduce = jax.checkpoint(reduce)
 
   def cut(x: jax.Array) -> jax.Array:
     x = jnp.pad(x, ((0, fill), *((0, 0),) * (x.ndim - 1)))

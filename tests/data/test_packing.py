@@ -233,7 +233,8 @@ def test_buckets():
 
 def test_row_buckets_waste_the_fewest_rows():
   batches = [[chain(T)] * n for n in (3, 3, 3, 4, 9, 9, 10)]
-  assert packing.row_buckets(batches, T) == (4, 10)
+  assert packing.row_buckets(batches, T) == (3, 4, 9, 10)
+  assert packing.row_buckets(batches, T, max_buckets=2) == (4, 10)
   assert packing.row_buckets(batches, T, max_buckets=1) == (10,)
   assert packing.row_buckets(batches, T, multiple=8) == (8, 16)
   assert [packing.num_rows(batch, T) for batch in batches[3:5]] == [4, 9]

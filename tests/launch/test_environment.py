@@ -23,6 +23,45 @@ def test_deterministic_flags_keep_what_the_user_set():
 def test_a_chosen_allocator_is_left_alone(monkeypatch):
   monkeypatch.setenv('MALLOC_ARENA_MAX', '4')
   assert not environment.keep_freed_memory()
+  environment.use_huge_pages()  # and this process goes on
+
+
+@pytest.mark.parametrize('enabled', ['always [madvise] never', None])
+def test_a_script_starts_again_once_with_huge_pages(tmp_path, enabled):
+  kernel = tmp_path / 'enabled'
+  if enabled:
+    kernel.write_text(enabled)
+  script = tmp_path / 'script.py'
+  script.write_text(
+    'import os, pathlib, sys\n'
+    'from hh_jax.launch import environment\n'
+    f'environment._KERNEL = pathlib.Path({str(kernel)!r})\n'
+    'print("started", os.getpid(), flush=True)\n'
+    'environment.use_huge_pages()\n'
+    'print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])\n'
+  )
+  said = subprocess.run(
+    [sys.executable, str(script), 'a b', '--c'],
+    env=unchosen(),
+    capture_output=True,
+    check=True,
+    text=True,
+  ).stdout.splitlines()
+  if enabled:
+    assert said[0] == said[1]  # the same process
+    assert said[2:] == [f"{environment.HUGE_PAGES} ['a b', '--c']"]
+  else:
+    assert said[1:] == ["None ['a b', '--c']"]
+
+
+def unchosen():
+  """The environment without a choice of allocator."""
+  return {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith('MALLOC_')
+    and name not in ('GLIBC_TUNABLES', 'LD_PRELOAD')
+  }
 
 
 def test_freed_memory_is_kept():
@@ -39,17 +78,11 @@ def test_freed_memory_is_kept():
     'faults()\n'
     'print(faults())\n'
   )
-  environ = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith('MALLOC_')
-    and name not in ('GLIBC_TUNABLES', 'LD_PRELOAD')
-  }
   counts = {
     mode: int(
       subprocess.run(
         [sys.executable, '-c', code, mode],
-        env=environ,
+        env=unchosen(),
         capture_output=True,
         check=True,
         text=True,
