@@ -1,0 +1,103 @@
+"""What both sides of a benchmark share: inputs, timing, result of a process.
+
+Peers run in an environment of their own, so nothing here needs more than
+NumPy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+SHORTEST = 0.3  # seconds; a shorter sample is mostly noise
+
+
+def write_lists(path: pathlib.Path, **lists: Sequence[np.ndarray]) -> None:
+  """Writes lists of id arrays of any lengths into one file."""
+  arrays: dict[str, Any] = {}
+  for name, items in lists.items():
+    arrays[f'{name}/lengths'] = np.array([len(item) for item in items])
+    arrays[f'{name}/ids'] = np.concatenate([np.zeros(0, np.int32), *items])
+  np.savez(path, **arrays)
+
+
+def read_lists(path: pathlib.Path) -> dict[str, list[np.ndarray]]:
+  """Reads what `write_lists` wrote."""
+  lists = {}
+  with np.load(path) as found:
+    for key in found.files:
+      name, _, kind = key.partition('/')
+      if kind == 'lengths':
+        ends = np.cumsum(found[key])[:-1]
+        lists[name] = np.split(found[f'{name}/ids'], ends)
+  return lists
+
+
+def seconds_of(run: Callable[[], object], repeats: int) -> list[float]:
+  """Seconds of one call, measured `repeats` times after one that warms up.
+
+  A sample is as many calls as fill `SHORTEST` seconds; the first tells how
+  many that are.
+  """
+  run()
+  samples: list[float] = []
+  calls = 1
+  while len(samples) < repeats:
+    started = time.perf_counter()
+    for _ in range(calls):
+      run()
+    taken = time.perf_counter() - started
+    if taken < SHORTEST and calls == 1:
+      calls = int(SHORTEST / taken) + 1
+      continue
+    samples.append(taken / calls)
+  return samples
+
+
+def arguments() -> argparse.Namespace:
+  """The command line of a side: its job, its inputs, its result file."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument('--job', type=json.loads, required=True)
+  parser.add_argument('--inputs', type=pathlib.Path, required=True)
+  parser.add_argument('--out', type=pathlib.Path, required=True)
+  return parser.parse_args()
+
+
+def finish(
+  out: pathlib.Path,
+  *,
+  units: float,
+  samples: Sequence[float],
+  checks: Mapping[str, Any],
+  settings: str,
+  parts: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+  """Writes what one process measured.
+
+  Args:
+    out: Result file.
+    units: Tokens, comparisons or replies of one call.
+    samples: Seconds of one call.
+    checks: What the other side must have computed too.
+    settings: The options this side ran with, in a few words.
+    parts: Seconds of the phases of one call.
+  """
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+  result = {
+    'units': units,
+    'samples': list(samples),
+    'peak_gib': peak,
+    'checks': dict(checks),
+    'settings': settings,
+    'parts': {name: list(times) for name, times in (parts or {}).items()},
+    'threads': os.environ.get('OMP_NUM_THREADS', ''),
+  }
+  out.write_text(json.dumps(result))

@@ -1,0 +1,1 @@
+"""Our side of every benchmark, through the library's own functions."""

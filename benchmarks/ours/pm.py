@@ -1,0 +1,65 @@
+"""Preference-model training on packed trees, from lists of ids on."""
+
+from __future__ import annotations
+
+import jax
+
+from benchmarks import clock
+from benchmarks.ours import setting
+from hh_jax.config import DataConfig, OptimizerConfig
+from hh_jax.data import packing, trees
+from hh_jax.stages import preference
+from hh_jax.training import optimizer
+from hh_jax.training import state as state_lib
+
+
+def main() -> None:
+  options = clock.arguments()
+  job = options.job
+  model, params = setting.network(options.inputs, 'pm', job)
+  lists = clock.read_lists(options.inputs / 'comparisons.npz')
+  items = [
+    trees.best_of_k_tree(prompt, (chosen, rejected), example_id=index)
+    for index, (prompt, chosen, rejected) in enumerate(
+      zip(lists['prompts'], lists['chosen'], lists['rejected'], strict=True)
+    )
+  ]
+  size, count = job['pairs'], job['batches']
+  groups = [items[i * size : (i + 1) * size] for i in range(count)]
+  data = DataConfig(batch_size=size, row_length=job['row_length'])
+  batches = preference.PairBatches(
+    batches=tuple(map(tuple, groups)),
+    num_comparisons=size * count,
+    data=data,
+    row_buckets=packing.row_buckets(groups, data.row_length),
+    counts={},
+  )
+  tx = optimizer.make_optimizer(
+    OptimizerConfig(lr_override=job['rate']), model.config, 10**6
+  )
+  step = jax.jit(preference.make_pm_step(model, tx, 0.0), donate_argnums=0)
+  state = state_lib.init_state(params, tx)
+  losses: list[float] = []
+
+  def run() -> None:
+    """One pass over all batches; losses are read at its end."""
+    nonlocal state
+    pending: list[jax.Array] = []
+    for number in range(count):
+      state, metrics = step(state, batches(number))
+      pending.append(metrics['pm/loss'])
+    losses.extend(map(float, pending))
+
+  samples = clock.seconds_of(run, job['repeats'])
+  clock.finish(
+    options.out,
+    units=size * count,
+    samples=samples,
+    checks={'losses': losses[:2]},
+    settings=f'{setting.settings(job)}; trees in rows of '
+    f'{data.row_length}, {batches.row_buckets} rows',
+  )
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,69 @@
+"""Sampling replies with slots that are filled again."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from benchmarks import clock
+from benchmarks.ours import setting
+from hh_jax.config import SamplingConfig
+from hh_jax.data.tokenizer import EOT_ID
+from hh_jax.generation import decode
+from hh_jax.types import Params
+
+NUM_GREEDY, GREEDY_TOKENS = 8, 24
+
+
+def without_end(params: Params) -> Params:
+  """Weights under which end-of-text is never the likeliest token."""
+  embedding = params['embed']['embedding'].at[EOT_ID].multiply(-1)
+  return {**params, 'embed': {'embedding': embedding}}
+
+
+def main() -> None:
+  options = clock.arguments()
+  job = options.job
+  model, params = setting.network(options.inputs, 'policy', job)
+  prompts = clock.read_lists(options.inputs / 'comparisons.npz')['prompts']
+  prompts = prompts[: job['prompts']]
+  sampling = SamplingConfig(
+    max_new_tokens=job['max_new'], slots=job['slots'], stop_at_turn=False
+  )
+  rounds, tokens = 0, []
+
+  def run() -> None:
+    nonlocal rounds
+    rounds += 1
+    found = decode.generate(
+      model,
+      params,
+      prompts,
+      np.arange(len(prompts)),
+      jax.random.key(rounds),
+      sampling,
+    )
+    tokens.append(int(found.num_tokens.sum()))
+
+  samples = clock.seconds_of(run, job['repeats'])
+  greedy = decode.generate(
+    model,
+    without_end(params),
+    prompts[:NUM_GREEDY],
+    np.arange(len(prompts[:NUM_GREEDY])),
+    jax.random.key(0),
+    SamplingConfig(
+      max_new_tokens=GREEDY_TOKENS, temperature=1e-6, stop_at_turn=False
+    ),
+  )
+  clock.finish(
+    options.out,
+    units=float(np.mean(tokens)),
+    samples=samples,
+    checks={'greedy': greedy.tokens.tolist()},
+    settings=f'{setting.settings(job)}; {job["slots"]} slots',
+  )
+
+
+if __name__ == '__main__':
+  main()

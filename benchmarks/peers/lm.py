@@ -1,0 +1,52 @@
+"""One step of language-model training: PyTorch, eager or compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import transformers
+
+from benchmarks import clock
+from benchmarks.peers import setting
+
+
+def main() -> None:
+  options = clock.arguments()
+  job = options.job
+  model = setting.network(
+    transformers.GPTNeoXForCausalLM, options.inputs, 'policy'
+  )
+  text = np.load(options.inputs / 'text.npy')[: job['rows']]
+  tokens = torch.tensor(text, dtype=torch.long)
+  adamw = torch.optim.AdamW(
+    model.parameters(),
+    lr=job['rate'],
+    betas=(0.9, 0.95),
+    weight_decay=0.01,
+    fused=True,
+  )
+  network = torch.compile(model) if job['variant'] == 'compile' else model
+  losses = []
+
+  def run() -> None:
+    with setting.precision(job):
+      loss = network(input_ids=tokens, labels=tokens, use_cache=False).loss
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    adamw.step()
+    adamw.zero_grad(set_to_none=True)
+    losses.append(loss.item())
+
+  samples = clock.seconds_of(run, job['repeats'])
+  clock.finish(
+    options.out,
+    units=text.size,
+    samples=samples,
+    checks={'losses': losses[:3]},
+    settings=f'torch {torch.__version__} {job["variant"]}, '
+    f'{setting.settings(job)}, sdpa, fused AdamW',
+  )
+
+
+if __name__ == '__main__':
+  main()

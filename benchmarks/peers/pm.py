@@ -1,0 +1,93 @@
+"""Preference-model training with TRL's RewardTrainer.
+
+`sorted` gives it the comparisons sorted by length, so that a batch holds
+hardly any padding: the best that grouping by length could do.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+
+import datasets
+import numpy as np
+import torch
+import transformers
+import trl
+
+from benchmarks import clock
+from benchmarks.peers import setting, words
+
+
+class Watch(transformers.TrainerCallback):
+  """When each step ended."""
+
+  def __init__(self) -> None:
+    self.times: list[float] = []
+
+  def on_train_begin(self, *args: object, **kwargs: object) -> None:
+    self.times.append(time.perf_counter())
+
+  def on_step_end(self, *args: object, **kwargs: object) -> None:
+    self.times.append(time.perf_counter())
+
+
+def main() -> None:
+  options = clock.arguments()
+  job = options.job
+  model = setting.network(
+    transformers.GPTNeoXForSequenceClassification, options.inputs, 'pm'
+  )
+  lists = clock.read_lists(options.inputs / 'comparisons.npz')
+  num_steps, size = job['batches'], job['pairs']
+  rows = [
+    {
+      f'{name}_ids': [*prompt.tolist(), *reply.tolist(), words.EOC]
+      for name, reply in (('chosen', chosen), ('rejected', rejected))
+    }
+    for prompt, chosen, rejected in zip(
+      lists['prompts'], lists['chosen'], lists['rejected'], strict=True
+    )
+  ][: num_steps * size]
+  first = rows[:size]
+  if job['variant'] == 'sorted':
+    rows = sorted(rows, key=lambda row: max(map(len, row.values())))
+  watch = Watch()
+  trainer = trl.RewardTrainer(
+    model=model,
+    args=trl.RewardConfig(
+      output_dir=tempfile.mkdtemp(),
+      per_device_train_batch_size=size,
+      max_steps=num_steps * (1 + job['repeats']),
+      learning_rate=job['rate'],
+      lr_scheduler_type='constant',
+      train_sampling_strategy='sequential',
+      max_length=None,
+      gradient_checkpointing=False,
+      bf16=job['dtype'] == 'bfloat16',
+      use_cpu=True,
+      report_to='none',
+      save_strategy='no',
+      logging_strategy='no',
+      disable_tqdm=True,
+    ),
+    processing_class=words.tokenizer('right'),
+    train_dataset=datasets.Dataset.from_list(rows),
+    callbacks=[watch],
+  )
+  with torch.no_grad():
+    loss = trainer.compute_loss(model, trainer.data_collator(first))
+  trainer.train()
+  ends = np.array(watch.times)[::num_steps]
+  clock.finish(
+    options.out,
+    units=num_steps * size,
+    samples=np.diff(ends)[1:],
+    checks={'losses': [float(loss)]},
+    settings=f'TRL {trl.__version__} RewardTrainer, {setting.settings(job)}, '
+    f'no checkpointing{", sorted by length" * (job["variant"] == "sorted")}',
+  )
+
+
+if __name__ == '__main__':
+  main()

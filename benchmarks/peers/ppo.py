@@ -1,0 +1,151 @@
+"""PPO iterations with TRL 1.12.0, the last release that has PPO.
+
+Its phases are told apart by when it calls three of its own functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+import trl
+from trl.experimental import ppo
+from trl.experimental.ppo import ppo_trainer
+
+from benchmarks import clock
+from benchmarks.peers import setting, words
+
+NUM_CHECKED = 8
+
+
+class Phases(transformers.TrainerCallback):
+  """When each phase of each iteration ended."""
+
+  def __init__(self) -> None:
+    self.sampled: list[float] = []
+    self.scored: list[float] = []
+    self.updated: list[float] = []
+
+  def watch(self) -> None:
+    """Wraps the functions that end sampling and scoring."""
+    generate, whiten = ppo_trainer.batch_generation, ppo_trainer.masked_whiten
+
+    def timed_generate(*args: Any) -> Any:
+      found = generate(*args)
+      self.sampled.append(time.perf_counter())
+      return found
+
+    def timed_whiten(*args: Any, **kwargs: Any) -> Any:
+      self.scored.append(time.perf_counter())
+      return whiten(*args, **kwargs)
+
+    ppo_trainer.batch_generation = timed_generate
+    ppo_trainer.masked_whiten = timed_whiten
+
+  def on_train_begin(self, *args: object, **kwargs: object) -> None:
+    self.updated.append(time.perf_counter())
+
+  def on_step_end(self, *args: object, **kwargs: object) -> None:
+    self.updated.append(time.perf_counter())
+
+
+def configuration(job: dict[str, Any]) -> ppo.PPOConfig:
+  minibatch = job['prompts'] // job['minibatches']
+  return ppo.PPOConfig(
+    output_dir=tempfile.mkdtemp(),
+    per_device_train_batch_size=minibatch,
+    gradient_accumulation_steps=job['minibatches'],
+    num_mini_batches=job['minibatches'],
+    local_rollout_forward_batch_size=job['prompts'],
+    num_ppo_epochs=job['passes'],
+    total_episodes=job['prompts'] * (job['warm_up'] + job['repeats']),
+    num_sample_generations=0,
+    learning_rate=job['rate'],
+    lr_scheduler_type='constant',
+    response_length=job['max_new'],
+    temperature=1.0,
+    stop_token='eos',
+    kl_coef=0.001,
+    gradient_checkpointing=False,
+    use_cpu=True,
+    report_to='none',
+    save_strategy='no',
+    disable_tqdm=True,
+  )
+
+
+def read_given(
+  policy: transformers.PreTrainedModel,
+  pm: transformers.PreTrainedModel,
+  lists: dict[str, list[np.ndarray]],
+  longest: int,
+) -> dict[str, list[float]]:
+  """What policy and preference model say of some replies of the data."""
+  found: dict[str, list[float]] = {'log_probs': [], 'scores': []}
+  for prompt, chosen in list(zip(lists['prompts'], lists['chosen']))[
+    :NUM_CHECKED
+  ]:
+    ids = torch.tensor([[*prompt.tolist(), *chosen[:longest].tolist()]])
+    with torch.no_grad():
+      logits = policy(input_ids=ids).logits[0, len(prompt) - 1 : -1]
+      ended = torch.cat([ids, torch.tensor([[words.EOC]])], 1)
+      score = pm(input_ids=ended).logits
+    log_probs = logits.float().log_softmax(-1)
+    reply = ids[0, len(prompt) :, None]
+    found['log_probs'].append(float(log_probs.gather(1, reply).mean()))
+    found['scores'].append(float(score))
+  return found
+
+
+def main() -> None:
+  options = clock.arguments()
+  job = options.job
+  causal = transformers.GPTNeoXForCausalLM
+  scoring = transformers.GPTNeoXForSequenceClassification
+  lists = clock.read_lists(options.inputs / 'comparisons.npz')
+  policy = setting.network(causal, options.inputs, 'policy')
+  pm = setting.network(scoring, options.inputs, 'pm')
+  checks = read_given(policy.eval(), pm.eval(), lists, job['max_new'])
+  phases = Phases()
+  phases.watch()
+  trainer = ppo.PPOTrainer(
+    args=configuration(job),
+    processing_class=words.tokenizer('left'),
+    model=policy,
+    ref_model=setting.network(causal, options.inputs, 'policy'),
+    reward_model=pm,
+    value_model=setting.network(scoring, options.inputs, 'pm'),
+    train_dataset=datasets.Dataset.from_dict(
+      {'input_ids': [prompt.tolist() for prompt in lists['prompts']]}
+    ),
+    callbacks=[phases],
+  )
+  is_low = job['dtype'] == 'bfloat16'
+  with setting.precision(job) if is_low else contextlib.nullcontext():
+    trainer.train()
+  started, ended = np.array(phases.updated[:-1]), np.array(phases.updated[1:])
+  sampled, scored = np.array(phases.sampled), np.array(phases.scored)
+  measured = slice(job['warm_up'], None)
+  clock.finish(
+    options.out,
+    units=job['prompts'],
+    samples=(ended - started)[measured],
+    parts={
+      'sample': (sampled - started)[measured],
+      'score': (scored - sampled)[measured],
+      'update': (ended - scored)[measured],
+    },
+    checks=checks,
+    settings=f'TRL {trl.__version__} PPOTrainer, {setting.settings(job)}, '
+    'no checkpointing',
+  )
+
+
+if __name__ == '__main__':
+  main()

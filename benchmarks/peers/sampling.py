@@ -1,0 +1,89 @@
+"""Sampling replies with transformers.generate and its key-value cache."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import transformers
+
+from benchmarks import clock
+from benchmarks.peers import setting
+
+EOT = 1
+NUM_GREEDY, GREEDY_TOKENS = 8, 24
+
+
+def sample(
+  model: transformers.PreTrainedModel,
+  prompts: list[list[int]],
+  **options: object,
+) -> list[list[int]]:
+  """Replies to left-padded prompts, cut after end-of-text."""
+  ids, mask = setting.padded(prompts, 'left')
+  with torch.inference_mode():
+    whole = model.generate(
+      input_ids=ids,
+      attention_mask=mask,
+      pad_token_id=0,
+      **{'do_sample': True, 'top_k': 0, 'top_p': 1.0, **options},
+    )
+  replies = []
+  for row in whole[:, ids.shape[1] :].tolist():
+    replies.append(row[: row.index(EOT) + 1] if EOT in row else row)
+  return replies
+
+
+def decoding_network(
+  job: dict[str, object], inputs: object, name: str = 'policy'
+) -> transformers.PreTrainedModel:
+  """The policy, its weights in bfloat16 where the job is."""
+  model = setting.network(transformers.GPTNeoXForCausalLM, inputs, name).eval()
+  return model.to(torch.bfloat16) if job['dtype'] == 'bfloat16' else model
+
+
+def main() -> None:
+  options = clock.arguments()
+  job = options.job
+  model = decoding_network(job, options.inputs)
+  lists = clock.read_lists(options.inputs / 'comparisons.npz')
+  prompts = [prompt.tolist() for prompt in lists['prompts'][: job['prompts']]]
+  if job['variant'] == 'sorted':
+    prompts = sorted(prompts, key=len)
+  size, tokens = job['slots'], []
+
+  def run() -> None:
+    count = 0
+    for start in range(0, len(prompts), size):
+      replies = sample(
+        model,
+        prompts[start : start + size],
+        max_new_tokens=job['max_new'],
+      )
+      count += sum(map(len, replies))
+    tokens.append(count)
+
+  samples = clock.seconds_of(run, job['repeats'])
+  with torch.no_grad():
+    model.get_input_embeddings().weight[EOT] *= -1
+  first = [prompt.tolist() for prompt in lists['prompts'][:NUM_GREEDY]]
+  greedy = sample(
+    model,
+    first,
+    max_new_tokens=GREEDY_TOKENS,
+    do_sample=False,
+    top_k=None,
+    top_p=None,
+  )
+  clock.finish(
+    options.out,
+    units=float(np.mean(tokens)),
+    samples=samples,
+    checks={'greedy': greedy},
+    settings=f'transformers {transformers.__version__} generate, '
+    f'{job["dtype"]} weights, batches of {size}'
+    f'{" sorted by length" if job["variant"] == "sorted" else ""}',
+  )
+
+
+if __name__ == '__main__':
+  main()
