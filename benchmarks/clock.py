@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import pathlib
-import resource
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -41,13 +41,17 @@ def read_lists(path: pathlib.Path) -> dict[str, list[np.ndarray]]:
   return lists
 
 
-def seconds_of(run: Callable[[], object], repeats: int) -> list[float]:
-  """Seconds of one call, measured `repeats` times after one that warms up.
+def seconds_of(
+  run: Callable[[], object],
+  repeats: int,
+  warm_up: Callable[[], object] | None = None,
+) -> list[float]:
+  """Seconds of one call, measured `repeats` times.
 
   A sample is as many calls as fill `SHORTEST` seconds; the first tells how
-  many that are.
+  many that are. `warm_up` runs before all of them, by default the call itself.
   """
-  run()
+  (warm_up or run)()
   samples: list[float] = []
   calls = 1
   while len(samples) < repeats:
@@ -60,6 +64,14 @@ def seconds_of(run: Callable[[], object], repeats: int) -> list[float]:
       continue
     samples.append(taken / calls)
   return samples
+
+
+def peak_gib() -> float:
+  """Most memory that this process ever held."""
+  # Of `getrusage` a process inherits the peak of whoever started it.
+  status = pathlib.Path('/proc/self/status').read_text()
+  (kib,) = re.findall(r'VmHWM:\s*(\d+) kB', status)
+  return int(kib) / 2**20
 
 
 def arguments() -> argparse.Namespace:
@@ -90,11 +102,10 @@ def finish(
     settings: The options this side ran with, in a few words.
     parts: Seconds of the phases of one call.
   """
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
   result = {
     'units': units,
     'samples': list(samples),
-    'peak_gib': peak,
+    'peak_gib': peak_gib(),
     'checks': dict(checks),
     'settings': settings,
     'parts': {name: list(times) for name, times in (parts or {}).items()},

@@ -45,6 +45,7 @@ def of_side(folder: pathlib.Path, is_ours: bool, kind: str) -> dict[str, str]:
   environ = {
     **os.environ,
     **MEMORY,
+    'JAX_PLATFORMS': 'cpu',  # where the peers run
     'OMP_NUM_THREADS': THREADS,
     'TOKENIZERS_PARALLELISM': 'false',
     'HF_HUB_OFFLINE': '1',

@@ -59,11 +59,20 @@ class LMOutput(flax.struct.PyTreeNode):
 
 
 class KVCache(flax.struct.PyTreeNode):
-  """Keys and values of every layer, written in place while decoding."""
+  """Keys and values, written in place while decoding.
 
-  keys: jax.Array  # [L, B, K, S, H]
-  values: jax.Array  # [L, B, K, S, H]
+  Each layer has arrays of its own: out of one array of all layers XLA would
+  copy a layer before every product with it.
+  """
+
+  keys: tuple[jax.Array, ...]  # L times [B, K, S, H]
+  values: tuple[jax.Array, ...]  # L times [B, K, S, H]
   length: jax.Array  # [B] int32, slots in use
+
+  @property
+  def capacity(self) -> int:
+    """Tokens that a row can hold (S)."""
+    return self.keys[0].shape[2]
 
 
 class DecodeState(flax.struct.PyTreeNode):

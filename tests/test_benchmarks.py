@@ -16,6 +16,7 @@ from hh_jax.models import heads, ladder, public_weights
 from tests import scripts
 
 VOCAB = 300
+BF16 = 'bfloat16'
 KINDS = ('lm', 'pm', 'sampling', 'best_of', 'ppo')
 SMALL = {
   'rows': 1,
@@ -46,13 +47,18 @@ def test_every_job_has_both_sides():
       owner = side.partition('/')[0]
       assert (scripts.ROOT / f'benchmarks/{owner}/{job.kind}.py').is_file()
   assert {job.kind for job in jobs_lib.JOBS} == set(KINDS)
-  names = [row.name for job in jobs_lib.JOBS for row in job.comparisons]
-  assert len(set(names)) == len(names)
+  for dtype in jobs_lib.DTYPES:
+    names = [
+      row.name
+      for job in jobs_lib.JOBS
+      for row in job.comparisons
+      if dtype in row.dtypes
+    ]
+    assert len(set(names)) == len(names) > 10
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('kind', KINDS)
-def test_our_side_runs(folder, tmp_path, kind):
+def measured(folder, tmp_path, kind):
+  """What our side of a job writes at toy size."""
   job = next(job for job in jobs_lib.JOBS if job.kind == kind)
   small = {**job.fields, **SMALL, 'dtype': 'float32', 'variant': 'plain'}
   out = tmp_path / 'result.json'
@@ -68,7 +74,13 @@ def test_our_side_runs(folder, tmp_path, kind):
     cwd=scripts.ROOT,
     check=True,
   )
-  result = json.loads(out.read_text())
+  return json.loads(out.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', KINDS)
+def test_our_side_runs(folder, tmp_path, kind):
+  result = measured(folder, tmp_path, kind)
   assert result['samples'] and min(result['samples']) > 0
   assert result['units'] > 0
   assert result['checks']
@@ -105,6 +117,120 @@ def test_sides_that_computed_different_things_end_the_run():
     run.check('job', same, process(greedy=[[5, 7]]), 'float32')
   with pytest.raises(SystemExit, match='nothing to compare'):
     run.check('job', same, process(), 'float32')
+  drawn = process(mean_reply=[50.0])
+  run.check('job', drawn, process(mean_reply=[45.0]), 'float32')
+  with pytest.raises(SystemExit, match='mean_reply differs'):
+    run.check('job', drawn, process(mean_reply=[30.0]), 'float32')
+
+
+def test_in_low_precision_greedy_text_may_part_but_late():
+  ours = process(greedy=[[1, 2, 3, 4], [5, 6, 7, 8]])
+  run.check('job', ours, process(greedy=[[1, 2, 3, 9], [5, 9, 9, 9]]), BF16)
+  with pytest.raises(SystemExit, match='greedy differs'):
+    run.check('job', ours, process(greedy=[[1, 2, 9, 9], [5, 9, 9, 9]]), BF16)
+  low = process(losses=[1.0])
+  run.check('job', low, process(losses=[1.01]), BF16)
+  with pytest.raises(SystemExit, match='losses differs'):
+    run.check('job', low, process(losses=[1.1]), BF16)
+
+
+def setting(tmp_path, dtype=BF16):
+  return run.Setting('nano0', VOCAB, dtype, 1, tmp_path, tmp_path)
+
+
+def test_the_fastest_of_the_peers_ways_counts(folder):
+  job = next(job for job in jobs_lib.JOBS if job.kind == 'sampling')
+  comparison = next(row for row in job.comparisons if row.dtypes == (BF16,))
+
+  def side(seconds, settings):
+    return [
+      {
+        'units': 600.0,
+        'samples': [seconds] * 2,
+        'peak_gib': 2.0,
+        'checks': {'mean_reply': [50.0]},
+        'settings': settings,
+        'parts': {},
+      }
+    ]
+
+  found = {'ours/plain': side(1.0, 'ours')}
+  for number, peer in enumerate(comparison.peers):
+    found[f'peers/{peer}'] = side(4.0 - number, peer)
+  row = run.row_of(
+    job, comparison, found, setting(folder), {'ours': 1e9, 'peers': 2e9}
+  )
+  assert row['settings_peer'] == comparison.peers[-1]
+  assert (row['ours'], row['peer'], row['ratio']) == (600, 300, 2)
+  assert row['memory_ratio'] == 1
+  np.testing.assert_allclose(
+    row['share_of_peak'], row['gflops_per_second'] / 2, rtol=1e-6
+  )
+  found[f'peers/{comparison.peers[0]}'][0]['checks'] = {'mean_reply': [9.0]}
+  with pytest.raises(SystemExit, match='mean_reply differs'):
+    run.row_of(
+      job, comparison, found, setting(folder), {'ours': 1e9, 'peers': 2e9}
+    )
+
+
+def test_results_go_on_where_they_were_at_the_same_commit(
+  tmp_path, monkeypatch
+):
+  path = tmp_path / 'x.json'
+  commit = ['abc']
+  monkeypatch.setattr(run.provenance, 'commit', lambda ignore: commit[0])
+  facts = {'texts': 'real', 'rounds': 3}
+  results = run.Results(path, facts)
+  place = setting(tmp_path)
+  row = {'size': 'nano0', 'vocab': VOCAB, 'dtype': BF16}
+  results.add({'job': 'one', **row})
+  again = run.Results(path, facts)
+  assert again.has('one', place)
+  assert not again.has('two', place)
+  assert not again.has('one', setting(tmp_path, 'float32'))
+  assert not run.Results(path, {**facts, 'rounds': 1}).has('one', place)
+  for commit[0] in ('abd', 'abc+dirty'):
+    with pytest.raises(SystemExit, match='move it away'):
+      run.Results(path, facts)
+
+
+@pytest.mark.slow
+def test_our_checks_are_what_the_plain_network_says(folder, tmp_path):
+  """The numbers that the sides compare, against a forward pass a reply."""
+  result = measured(folder, tmp_path, 'ppo')
+  lists = clock.read_lists(folder / 'comparisons.npz')
+  prompt, reply = lists['prompts'][0], lists['chosen'][0][: SMALL['max_new']]
+  log_probs = plain_logits(folder / 'policy', [*prompt, *reply])
+  log_probs = jax.nn.log_softmax(log_probs)[len(prompt) - 1 : -1]
+  own = np.take_along_axis(np.asarray(log_probs), reply[:, None], 1).mean()
+  np.testing.assert_allclose(result['checks']['log_probs'][0], own, rtol=1e-4)
+
+
+def plain_logits(place, ids):
+  config, params = public_weights.read(place)
+  params = jax.tree.map(jnp.asarray, params)
+  ids = jnp.asarray([ids], jnp.int32)
+  packed = ladder.rectangle(ids, jnp.asarray([ids.shape[1]], jnp.int32))
+  hidden = jax.jit(ladder.forward, static_argnums=0)(
+    ladder.build(config), params, packed
+  ).hidden
+  return (hidden @ heads.unembed_matrix(params).T)[0]
+
+
+def test_the_peak_is_this_process_own():
+  code = (
+    'from benchmarks import clock\n'
+    'before = clock.peak_gib()\n'
+    'block = bytearray(b"x") * 2**28\n'
+    'del block\n'
+    'print(before, clock.peak_gib() - before)\n'
+  )
+  said = subprocess.check_output(
+    [sys.executable, '-c', code], cwd=scripts.ROOT, text=True
+  )
+  before, more = map(float, said.split())
+  assert before < 0.2  # not that of the process that started it
+  np.testing.assert_allclose(more, 0.25, atol=0.02)
 
 
 def test_rates_are_units_a_second_of_every_sample():

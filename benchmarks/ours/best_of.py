@@ -8,7 +8,6 @@ import numpy as np
 from benchmarks import clock
 from benchmarks.ours import setting
 from hh_jax.config import SamplingConfig
-from hh_jax.data import trees
 from hh_jax.evals import scoring
 from hh_jax.generation import best_of_k, decode
 
@@ -24,33 +23,20 @@ def main() -> None:
   sampling = SamplingConfig(
     max_new_tokens=job['max_new'], slots=job['slots'], stop_at_turn=False
   )
-  rounds = 0
+  rounds, tokens = 0, []
 
   def score(replies: list[list[np.ndarray]]) -> np.ndarray:
-    items = [
-      trees.best_of_k_tree(prompt, group)
-      for prompt, group in zip(prompts, replies, strict=True)
-    ]
-    return scoring.score_trees(
-      pm,
-      pm_params,
-      items,
-      job['row_length'],
-      job['k'],
-      batch_size=job['prompts'],
+    return scoring.score_candidates(
+      pm, pm_params, setting.special_tokens(), prompts, replies
     )
 
   def run() -> None:
     nonlocal rounds
     rounds += 1
     found = decode.generate(
-      policy,
-      policy_params,
-      prompts,
-      ids,
-      jax.random.key(rounds),
-      sampling,
+      policy, policy_params, prompts, ids, jax.random.key(rounds), sampling
     )
+    tokens.append(int(found.num_tokens.sum()))
     contents = found.contents()
     groups = [
       contents[start : start + job['k']]
@@ -58,13 +44,20 @@ def main() -> None:
     ]
     best_of_k.best_of(score(groups))
 
-  samples = clock.seconds_of(run, job['repeats'])
+  def warm_up() -> None:
+    for _ in range(setting.WARM_UP):
+      run()
+
+  samples = clock.seconds_of(run, job['repeats'], warm_up)
   given = [[reply] * job['k'] for reply in lists['chosen'][: len(prompts)]]
   clock.finish(
     options.out,
     units=ids.size,
     samples=samples,
-    checks={'scores': score(given)[:, 0].tolist()},
+    checks={
+      'scores': score(given)[:, 0].tolist(),
+      'mean_reply': [float(np.mean(tokens)) / ids.size],
+    },
     settings=f'{setting.settings(job)}; {job["slots"]} slots, prompt once',
   )
 

@@ -25,11 +25,12 @@ def main() -> None:
     )
   ]
   size, count = job['pairs'], job['batches']
-  groups = [items[i * size : (i + 1) * size] for i in range(count)]
+  # All batches of an epoch decide the row counts; some of them are measured.
+  groups = [items[i : i + size] for i in range(0, len(items), size)]
   data = DataConfig(batch_size=size, row_length=job['row_length'])
   batches = preference.PairBatches(
     batches=tuple(map(tuple, groups)),
-    num_comparisons=size * count,
+    num_comparisons=len(items),
     data=data,
     row_buckets=packing.row_buckets(groups, data.row_length),
     counts={},
@@ -40,6 +41,7 @@ def main() -> None:
   step = jax.jit(preference.make_pm_step(model, tx, 0.0), donate_argnums=0)
   state = state_lib.init_state(params, tx)
   losses: list[float] = []
+  real = sum(tree.num_tokens for group in groups[:count] for tree in group)
 
   def run() -> None:
     """One pass over all batches; losses are read at its end."""
@@ -51,13 +53,15 @@ def main() -> None:
     losses.extend(map(float, pending))
 
   samples = clock.seconds_of(run, job['repeats'])
+  padded = sum(batches(number).tokens.size for number in range(count))
   clock.finish(
     options.out,
     units=size * count,
     samples=samples,
     checks={'losses': losses[:2]},
     settings=f'{setting.settings(job)}; trees in rows of '
-    f'{data.row_length}, {batches.row_buckets} rows',
+    f'{data.row_length}, {batches.row_buckets} rows, '
+    f'{padded / real:.2f} places a token',
   )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +19,7 @@ from hh_jax.config import (
   RLHFConfig,
   SamplingConfig,
 )
-from hh_jax.stages import ppo_step, rlhf, rollout
+from hh_jax.stages import ppo_iteration, ppo_step, rollout
 from hh_jax.training import state as state_lib
 from hh_jax.types import Params
 
@@ -66,7 +69,10 @@ def read_given(
     config.data.row_length,
     NUM_CHECKED,
   )
-  found = jax.jit(ppo_step.make_score(config, networks))(params, frozen, batch)
+  # The replies are given, so no sampler knows their log-probs.
+  reading = dataclasses.replace(config, recompute_log_probs=True)
+  score = jax.jit(ppo_step.make_score(reading, networks))
+  found = score(params, frozen, batch)
   log_probs = np.where(given.mask, found['log_probs'], 0.0)
   return {
     'log_probs': (log_probs.sum(1) / counts).tolist(),
@@ -84,7 +90,7 @@ def main() -> None:
   if config.share_trunk:
     networks = ppo_step.Networks(policy, policy, pm)
   lists = clock.read_lists(options.inputs / 'comparisons.npz')
-  prompts = lists['prompts']
+  prompts = lists['prompts'][: job['prompts']]  # the same every iteration
   pool = rollout.PromptPool(tuple(prompts), np.arange(len(prompts)))
   tx = ppo_step.make_ppo_optimizer(config, networks)
   value = {'score_head': pm_params['score_head']}
@@ -94,25 +100,39 @@ def main() -> None:
   state = state_lib.init_state(
     jax.tree.map(jnp.copy, params), tx, {'score_mean': jnp.zeros(())}
   )
-  iterate = rlhf.make_iteration(
+  phases = ppo_iteration.make_phases(
     config, networks, tx, setting.special_tokens(), pool
   )
   frozen = {'reference': policy_params, 'pm': pm_params}
   checks = read_given(config, networks, params, frozen, lists)
   seen: list[dict[str, float]] = []
+  parts: dict[str, list[float]] = {'sample': [], 'score': [], 'update': []}
+
+  def timed(part: str, phase: Callable[..., Any], *arguments: Any) -> Any:
+    started = time.perf_counter()
+    found = jax.block_until_ready(phase(*arguments))
+    parts[part].append(time.perf_counter() - started)
+    return found
 
   def run() -> None:
     nonlocal state
-    state, metrics = iterate(state, frozen, len(seen))
-    seen.append({name: float(x) for name, x in metrics.items()})
+    t = len(seen)
+    replies = timed('sample', phases.sample, state.params['policy'], t)
+    goal, judged = timed('score', phases.judge, state, frozen, replies)
+    state, learnt = timed('update', phases.learn, state, replies, goal, t)
+    joined = ppo_iteration.join_metrics(judged, learnt)
+    seen.append({name: float(x) for name, x in joined.items()})
 
-  for _ in range(job['warm_up'] - 1):
+  for _ in range(job['warm_up']):
     run()
-  samples = clock.seconds_of(run, job['repeats'])
+  samples = clock.seconds_of(run, job['repeats'], lambda: None)
+  measured = slice(-len(samples), None)
+  checks['mean_reply'] = [float(np.mean([m['rollout/length'] for m in seen]))]
   clock.finish(
     options.out,
     units=job['prompts'],
     samples=samples,
+    parts={part: times[measured] for part, times in parts.items()},
     checks=checks,
     settings=setting.settings(job),
   )

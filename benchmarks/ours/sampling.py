@@ -45,7 +45,11 @@ def main() -> None:
     )
     tokens.append(int(found.num_tokens.sum()))
 
-  samples = clock.seconds_of(run, job['repeats'])
+  def warm_up() -> None:
+    for _ in range(setting.WARM_UP):
+      run()
+
+  samples = clock.seconds_of(run, job['repeats'], warm_up)
   greedy = decode.generate(
     model,
     without_end(params),
@@ -60,7 +64,10 @@ def main() -> None:
     options.out,
     units=float(np.mean(tokens)),
     samples=samples,
-    checks={'greedy': greedy.tokens.tolist()},
+    checks={
+      'greedy': greedy.tokens.tolist(),
+      'mean_reply': [float(np.mean(tokens)) / len(prompts)],
+    },
     settings=f'{setting.settings(job)}; {job["slots"]} slots',
   )
 

@@ -14,6 +14,8 @@ from hh_jax.models import ladder, public_weights
 from hh_jax.models.transformer import Transformer
 from hh_jax.types import Params
 
+WARM_UP = 3  # rounds of sampling, whose lengths decide what is compiled
+
 
 def network(
   inputs: pathlib.Path, name: str, job: dict[str, Any]
@@ -28,7 +30,7 @@ def network(
 
 
 def settings(job: dict[str, Any]) -> str:
-  return f'{job["dtype"]} operands, float32 sums and parameters'
+  return f'{job["dtype"]} operands; float32 sums, parameters and caches'
 
 
 def special_tokens() -> Tokenizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import transformers
 
@@ -18,10 +19,11 @@ def main() -> None:
   pm = setting.network(
     transformers.GPTNeoXForSequenceClassification, options.inputs, 'pm'
   ).eval()
-  if job['dtype'] == 'bfloat16':
+  if sampling.has_low_weights(job):
     pm = pm.to(torch.bfloat16)
   lists = clock.read_lists(options.inputs / 'comparisons.npz')
   prompts = [prompt.tolist() for prompt in lists['prompts'][: job['prompts']]]
+  tokens: list[int] = []
 
   def score(texts: list[list[int]]) -> list[float]:
     scores: list[float] = []
@@ -40,13 +42,17 @@ def main() -> None:
         p for p in prompts[start : start + group] for _ in range(job['k'])
       ]
       replies = sampling.sample(policy, asked, max_new_tokens=job['max_new'])
+      tokens.extend(map(len, replies))
       for prompt, reply in zip(asked, replies, strict=True):
         content = reply[:-1] if reply[-1] == EOT else reply
         texts.append([*prompt, *content, EOC])
     found = torch.tensor(score(texts)).reshape(-1, job['k'])
     found.argmax(1)
 
-  samples = clock.seconds_of(run, job['repeats'])
+  def warm_up() -> None:
+    sampling.sample(policy, prompts[:2] * job['k'], max_new_tokens=16)
+
+  samples = clock.seconds_of(run, job['repeats'], warm_up)
   given = [
     [*prompt, *chosen.tolist(), EOC]
     for prompt, chosen in zip(prompts, lists['chosen'])
@@ -55,9 +61,9 @@ def main() -> None:
     options.out,
     units=len(prompts) * job['k'],
     samples=samples,
-    checks={'scores': score(given)},
+    checks={'scores': score(given), 'mean_reply': [float(np.mean(tokens))]},
     settings=f'transformers {transformers.__version__} generate, '
-    f'{job["dtype"]} weights, batches of {job["slots"]}',
+    f'{sampling.weights(job)}, batches of {job["slots"]}',
   )
 
 

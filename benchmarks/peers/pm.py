@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 
 import datasets
 import numpy as np
@@ -20,16 +21,19 @@ from benchmarks.peers import setting, words
 
 
 class Watch(transformers.TrainerCallback):
-  """When each step ended."""
+  """When each step ended; calls `look` after the first one."""
 
   def __init__(self) -> None:
     self.times: list[float] = []
+    self.look: Callable[[], None] = lambda: None
 
   def on_train_begin(self, *args: object, **kwargs: object) -> None:
     self.times.append(time.perf_counter())
 
   def on_step_end(self, *args: object, **kwargs: object) -> None:
     self.times.append(time.perf_counter())
+    if len(self.times) == 2:
+      self.look()
 
 
 def main() -> None:
@@ -49,7 +53,7 @@ def main() -> None:
       lists['prompts'], lists['chosen'], lists['rejected'], strict=True
     )
   ][: num_steps * size]
-  first = rows[:size]
+  first, second = rows[:size], rows[size : 2 * size]
   if job['variant'] == 'sorted':
     rows = sorted(rows, key=lambda row: max(map(len, row.values())))
   watch = Watch()
@@ -75,15 +79,24 @@ def main() -> None:
     train_dataset=datasets.Dataset.from_list(rows),
     callbacks=[watch],
   )
-  with torch.no_grad():
-    loss = trainer.compute_loss(model, trainer.data_collator(first))
+  losses: list[float] = []
+
+  def look(batch: list[dict[str, list[int]]]) -> None:
+    with torch.no_grad(), setting.precision(job):
+      losses.append(
+        float(trainer.compute_loss(model, trainer.data_collator(batch)))
+      )
+
+  look(first)
+  if job['variant'] == 'plain':  # the others begin with another batch
+    watch.look = lambda: look(second)
   trainer.train()
   ends = np.array(watch.times)[::num_steps]
   clock.finish(
     options.out,
     units=num_steps * size,
     samples=np.diff(ends)[1:],
-    checks={'losses': [float(loss)]},
+    checks={'losses': losses},
     settings=f'TRL {trl.__version__} RewardTrainer, {setting.settings(job)}, '
     f'no checkpointing{", sorted by length" * (job["variant"] == "sorted")}',
   )

@@ -31,6 +31,7 @@ class Phases(transformers.TrainerCallback):
     self.sampled: list[float] = []
     self.scored: list[float] = []
     self.updated: list[float] = []
+    self.lengths: list[float] = []
 
   def watch(self) -> None:
     """Wraps the functions that end sampling and scoring."""
@@ -39,6 +40,7 @@ class Phases(transformers.TrainerCallback):
     def timed_generate(*args: Any) -> Any:
       found = generate(*args)
       self.sampled.append(time.perf_counter())
+      self.lengths.append(mean_length(found[0][:, args[1].shape[1] :]))
       return found
 
     def timed_whiten(*args: Any, **kwargs: Any) -> Any:
@@ -53,6 +55,13 @@ class Phases(transformers.TrainerCallback):
 
   def on_step_end(self, *args: object, **kwargs: object) -> None:
     self.updated.append(time.perf_counter())
+
+
+def mean_length(replies: torch.Tensor) -> float:
+  """Tokens up to the first end-of-text, which is counted."""
+  is_end = replies == words.EOT
+  before = (is_end.cumsum(1) == 0).sum(1)
+  return float((before + is_end.any(1)).float().mean())
 
 
 def configuration(job: dict[str, Any]) -> ppo.PPOConfig:
@@ -122,11 +131,12 @@ def main() -> None:
     reward_model=pm,
     value_model=setting.network(scoring, options.inputs, 'pm'),
     train_dataset=datasets.Dataset.from_dict(
-      {'input_ids': [prompt.tolist() for prompt in lists['prompts']]}
+      # The same every iteration.
+      {'input_ids': [p.tolist() for p in lists['prompts'][: job['prompts']]]}
     ),
     callbacks=[phases],
   )
-  is_low = job['dtype'] == 'bfloat16'
+  is_low = job['dtype'] == 'bfloat16' and job['variant'] != 'shipped'
   with setting.precision(job) if is_low else contextlib.nullcontext():
     trainer.train()
   started, ended = np.array(phases.updated[:-1]), np.array(phases.updated[1:])
@@ -141,9 +151,9 @@ def main() -> None:
       'score': (scored - sampled)[measured],
       'update': (ended - scored)[measured],
     },
-    checks=checks,
-    settings=f'TRL {trl.__version__} PPOTrainer, {setting.settings(job)}, '
-    'no checkpointing',
+    checks={**checks, 'mean_reply': [float(np.mean(phases.lengths))]},
+    settings=f'TRL {trl.__version__} PPOTrainer, '
+    f'{setting.settings(job) if is_low else "float32"}, no checkpointing',
   )
 
 

@@ -1,4 +1,8 @@
-"""Sampling replies with transformers.generate and its key-value cache."""
+"""Sampling replies with transformers.generate and its key-value cache.
+
+In bfloat16 the weights are converted; `autocast` converts operands instead, and
+`float32` asks whether low precision pays at all.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,14 @@ NUM_GREEDY, GREEDY_TOKENS = 8, 24
 def sample(
   model: transformers.PreTrainedModel,
   prompts: list[list[int]],
+  *,
+  is_autocast: bool = False,
   **options: object,
 ) -> list[list[int]]:
   """Replies to left-padded prompts, cut after end-of-text."""
   ids, mask = setting.padded(prompts, 'left')
-  with torch.inference_mode():
+  job = {'dtype': 'bfloat16' if is_autocast else 'float32'}
+  with torch.inference_mode(), setting.precision(job):
     whole = model.generate(
       input_ids=ids,
       attention_mask=mask,
@@ -38,7 +45,19 @@ def decoding_network(
 ) -> transformers.PreTrainedModel:
   """The policy, its weights in bfloat16 where the job is."""
   model = setting.network(transformers.GPTNeoXForCausalLM, inputs, name).eval()
-  return model.to(torch.bfloat16) if job['dtype'] == 'bfloat16' else model
+  return model.to(torch.bfloat16) if has_low_weights(job) else model
+
+
+def has_low_weights(job: dict[str, object]) -> bool:
+  is_converted = job['variant'] not in ('autocast', 'float32')
+  return job['dtype'] == 'bfloat16' and is_converted
+
+
+def weights(job: dict[str, object]) -> str:
+  """The precision in a few words."""
+  if has_low_weights(job):
+    return 'bfloat16 weights'
+  return 'autocast' if job['variant'] == 'autocast' else 'float32'
 
 
 def main() -> None:
@@ -47,6 +66,7 @@ def main() -> None:
   model = decoding_network(job, options.inputs)
   lists = clock.read_lists(options.inputs / 'comparisons.npz')
   prompts = [prompt.tolist() for prompt in lists['prompts'][: job['prompts']]]
+  is_autocast = job['variant'] == 'autocast'
   if job['variant'] == 'sorted':
     prompts = sorted(prompts, key=len)
   size, tokens = job['slots'], []
@@ -57,18 +77,23 @@ def main() -> None:
       replies = sample(
         model,
         prompts[start : start + size],
+        is_autocast=is_autocast,
         max_new_tokens=job['max_new'],
       )
       count += sum(map(len, replies))
     tokens.append(count)
 
-  samples = clock.seconds_of(run, job['repeats'])
+  def warm_up() -> None:
+    sample(model, prompts[:size], is_autocast=is_autocast, max_new_tokens=16)
+
+  samples = clock.seconds_of(run, job['repeats'], warm_up)
   with torch.no_grad():
     model.get_input_embeddings().weight[EOT] *= -1
   first = [prompt.tolist() for prompt in lists['prompts'][:NUM_GREEDY]]
   greedy = sample(
     model,
     first,
+    is_autocast=is_autocast,
     max_new_tokens=GREEDY_TOKENS,
     do_sample=False,
     top_k=None,
@@ -78,9 +103,12 @@ def main() -> None:
     options.out,
     units=float(np.mean(tokens)),
     samples=samples,
-    checks={'greedy': greedy},
+    checks={
+      'greedy': greedy,
+      'mean_reply': [float(np.mean(tokens)) / len(prompts)],
+    },
     settings=f'transformers {transformers.__version__} generate, '
-    f'{job["dtype"]} weights, batches of {size}'
+    f'{weights(job)}, batches of {size}'
     f'{" sorted by length" if job["variant"] == "sorted" else ""}',
   )
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import itertools
 import typing
 from collections.abc import Sequence
 
@@ -61,7 +60,7 @@ def row_buckets(
   batches: Sequence[Sequence[trees_lib.Tree]],
   row_length: int,
   *,
-  max_buckets: int = 4,
+  max_buckets: int = 6,
   multiple: int = 1,
 ) -> tuple[int, ...]:
   """The row counts that waste fewest rows over the given batches.
@@ -72,22 +71,28 @@ def row_buckets(
     max_buckets: Most row counts, each of which is a compilation.
     multiple: Row counts are multiples of this.
   """
-  needs = sorted(
+  needs = [
     -(-num_rows(batch, row_length) // multiple) * multiple for batch in batches
-  )
+  ]
   if not needs:
     return (multiple,)
-  sizes = sorted(set(needs))
-  needed = np.asarray(needs)
-  best: tuple[int, tuple[int, ...]] | None = None
-  for count in range(min(max_buckets, len(sizes))):
-    for lower in itertools.combinations(sizes[:-1], count):
-      buckets = (*lower, sizes[-1])
-      chosen = np.asarray(buckets)[np.searchsorted(buckets, needed)]
-      total = int(chosen.sum())
-      if best is None or total < best[0]:
-        best = (total, buckets)
-  return best[1] if best else (sizes[-1],)
+  sizes, counts = np.unique(needs, return_counts=True)
+  before = np.concatenate([[0], np.cumsum(counts)])
+  # best[i]: fewest rows, and their buckets, for batches of the i first sizes.
+  best: list[tuple[int, tuple[int, ...]]] = [(0, ())] * (len(sizes) + 1)
+  for number in range(min(max_buckets, len(sizes))):
+    best = [(0, ())] + [
+      min(
+        (
+          best[start][0] + int((before[end] - before[start]) * sizes[end - 1]),
+          (*best[start][1], int(sizes[end - 1])),
+        )
+        for start in range(end)
+        if start == 0 or number > 0
+      )
+      for end in range(1, len(sizes) + 1)
+    ]
+  return best[-1][1]
 
 
 def _num_batch_rows(needed: int, buckets: Sequence[int] | None) -> int:

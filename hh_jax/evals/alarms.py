@@ -3,7 +3,9 @@
 1. Every rule compares the median of the last `WINDOW` iterations with that of
    the first ones, or with a limit; single iterations are noisy.
 2. A rule that fired stays silent until it has been quiet once.
-3. Alarms say and store; they change nothing about training.
+3. A row with a number that is not finite is a bad step, which has a name of
+   its own (`training.soundness`), and no part of any median.
+4. Alarms say and store; they change nothing about training.
 
 The paper watches KL and the length of replies (sections 4.3 and 4.4); the
 limits are ours [open].
@@ -13,17 +15,19 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 WINDOW = 5  # iterations of a median
-MAX_KL = 50.0  # nats a reply; the paper's runs end below √KL of about 8
+MAX_KL = 100.0  # nats a reply; the paper's runs end below √KL of about 8
 MIN_KL = -1.0  # log-ratios of own samples are positive on average
 MAX_VALUE_GROWTH = 10.0  # of the value loss
 MIN_ENTROPY_SHARE = 0.1  # of what it was
 FULL_LENGTH = 0.9  # of max_new_tokens: most replies are cut off
 MIN_LENGTH_SHARE = 0.25  # of what it was
 MIN_EOT_SHARE = 0.5  # of what it was
+MIN_EOT_RATE = 0.05  # however low it began
 
 Row = Mapping[str, float]
 
@@ -81,8 +85,8 @@ RULES = (
   Rule(
     'EOS rate',
     'rollout/eot_rate',
-    lambda now, first, longest: now < MIN_EOT_SHARE * first,
-    'replies no longer end: set missing_eot_score=fixed, or raise '
+    lambda now, first, longest: now < max(MIN_EOT_SHARE * first, MIN_EOT_RATE),
+    'replies do not end: set missing_eot_score=fixed, or raise '
     'sampling.max_new_tokens',
   ),
 )
@@ -100,6 +104,8 @@ class Watch:
 
   def look(self, row: Row) -> list[Alarm]:
     """Returns the alarms that fire at this row of metrics, with its `step`."""
+    if not all(math.isfinite(row[rule.metric]) for rule in RULES):
+      return []
     self._last.append(row)
     if len(self._first) < WINDOW:
       self._first.append(row)

@@ -7,8 +7,8 @@
 3. `generate` keeps a fixed number of slots busy: prompts are prefilled in
    groups of one size and of few lengths, so that few shapes are compiled, and
    take the slots of finished replies between short calls of `decode`.
-4. A sample depends on parameters, prompt, key and example id, never on slots,
-   groups or order.
+4. A sample depends on parameters, prompt, key and example id. Slots, groups
+   and order change no draw, and log-probs only in how sums are rounded.
 
 Reference: Bai et al. 2022, section 4.1 and appendix B.1.
 """
@@ -67,9 +67,10 @@ class Generated:
 
 @functools.partial(jax.jit, static_argnums=0)
 def for_decoding(model: Transformer, params: Params) -> Params:
-  """A copy in the decode layout, its block matrices in the compute type.
+  """A copy in the decode layout, a tree for each layer.
 
-  The embedding stays float32: training reads it unrounded too.
+  Block matrices are in the compute type; the embedding stays float32, because
+  training reads it unrounded too.
   """
   dtype = jnp.dtype(model.config.compute_dtype)
 
@@ -77,10 +78,12 @@ def for_decoding(model: Transformer, params: Params) -> Params:
     return x.astype(dtype) if path[-1].key == 'kernel' else x
 
   blocks = jax.tree_util.tree_map_with_path(cast, params['blocks'])
-  return sharding.constrain_tree({**params, 'blocks': blocks}, 'decode')
+  params = sharding.constrain_tree({**params, 'blocks': blocks}, 'decode')
+  return ladder.unstacked(params)
 
 
-def _prompt_cache(
+@functools.partial(jax.jit, static_argnums=0)
+def _read_prompts(
   model: Transformer, params: Params, prompts: jax.Array, lengths: jax.Array
 ) -> tuple[KVCache, jax.Array]:
   """Keys and values of the prompts, and the hidden state of the last token."""
@@ -92,21 +95,10 @@ def _prompt_cache(
   return ladder.cache_of(output).replace(length=lengths), last[:, 0]
 
 
-def _start(
-  model: Transformer,
-  params: Params,
-  state: DecodeState,
-  prompts: jax.Array,
-  lengths: jax.Array,
-  source: jax.Array,
-  slots: jax.Array,
-  uniforms: jax.Array,
-) -> DecodeState:
-  cache, last_hidden = _prompt_cache(model, params, prompts, lengths)
-  return state_lib.insert(state, cache, last_hidden, source, slots, uniforms)
-
-
-_refill = jax.jit(_start, static_argnums=0, donate_argnums=2)
+# Apart from reading prompts, which takes far longer to compile and does not
+# depend on how much room the slots have.
+_insert = jax.jit(state_lib.insert, donate_argnums=0)
+_fit = jax.jit(state_lib.fit, static_argnums=2)
 _empty_state = jax.jit(state_lib.empty_state, static_argnums=(0, 1, 2, 3))
 _draw_uniforms = jax.jit(state_lib.draw_uniforms, static_argnums=2)
 
@@ -134,7 +126,8 @@ def prefill(
     model.config, num_rows, width + num_draws, num_draws
   )
   rows = jnp.arange(num_rows, dtype=jnp.int32)
-  return _start(model, params, state, prompts, lengths, rows, rows, uniforms)
+  cache, last_hidden = _read_prompts(model, params, prompts, lengths)
+  return state_lib.insert(state, cache, last_hidden, rows, rows, uniforms)
 
 
 @functools.partial(
@@ -260,17 +253,20 @@ def generate(
   if sampling.stop_at_turn:
     stop_ids = tuple(tuple(int(i) for i in s) for s in stop_sequences)
   params = for_decoding(model, params)
+  # Prompts come longest first: no later one needs more room to start.
+  room = plan.room(max(lengths) + CHUNK_STEPS)
   state = _empty_state(
-    model.config, plan.num_slots, plan.capacity, sampling.max_new_tokens
+    model.config, plan.num_slots, room, sampling.max_new_tokens
   )
   waiting = collections.deque(plan.groups)
   owner = np.full(plan.num_slots, -1)  # the reply in each slot, -1 where free
   while waiting or np.any(owner >= 0):
     while waiting and plan.has_room(owner, waiting[0]):
       batch = plan.fill(waiting.popleft(), owner, prompts, uniforms)
-      state = _refill(model, params, state, *batch)
-    num_steps = CHUNK_STEPS if waiting else sampling.max_new_tokens
-    state = decode(model, params, state, num_steps, sampling, stop_ids)
+      read = _read_prompts(model, params, batch.tokens, batch.lengths)
+      state = _insert(state, *read, batch.source, batch.slots, batch.uniforms)
+    state, owner = _trim(state, owner, plan, bool(waiting))
+    state = decode(model, params, state, CHUNK_STEPS, sampling, stop_ids)
     _collect(state, owner, results)
     if progress is not None:
       left = sum(len(group) for group in waiting) * plan.num_samples
@@ -285,6 +281,18 @@ def _empty_results(num_replies: int, num_columns: int) -> Generated:
     log_probs=np.zeros((num_replies, num_columns), np.float32),
     has_eot=np.zeros((num_replies,), bool),
   )
+
+
+def _trim(
+  state: DecodeState, owner: np.ndarray, plan: plan_lib.Plan, is_waiting: bool
+) -> tuple[DecodeState, np.ndarray]:
+  """Slots and room for the next steps, no more; see `plan`."""
+  slots = plan.keep(owner, is_waiting)
+  longest = np.max(np.asarray(state.cache.length)[owner >= 0])
+  room = plan.room(int(longest) + CHUNK_STEPS)
+  if len(slots) == len(owner) and room == state.cache.capacity:
+    return state, owner
+  return _fit(state, slots, room), owner[slots]
 
 
 def _collect(state: DecodeState, owner: np.ndarray, results: Generated) -> None:

@@ -5,12 +5,17 @@
 2. A group starts as soon as as many slots are free as it has replies.
 3. The last group may be short: its missing prompts are dummies whose replies
    go to a slot that does not exist.
+4. Slots have room for the longest sequence among them, rounded up to one of
+   `NUM_ROOMS` sizes; once no prompt waits, their number is halved whenever
+   half of them are free. Both cost a compilation each, and save the reading
+   of what nobody uses.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +24,20 @@ from hh_jax.data.tokenizer import PAD_ID
 
 PROMPT_MULTIPLE = 32  # prompts are padded to a multiple of this many tokens
 NUM_GROUPS = 8  # groups that fill all slots; more refill sooner, prefill worse
+NUM_ROOMS = 4  # sizes of a slot
+FEWEST_SLOTS = 8  # below, a step costs the same
 
 Group = tuple[int, ...]  # indices of prompts
+
+
+class Batch(NamedTuple):
+  """Prompts that are read together, and where their replies go."""
+
+  tokens: np.ndarray  # [R, P] int32
+  lengths: np.ndarray  # [R] int32
+  source: np.ndarray  # [R * k] int32, row of each reply's prompt
+  slots: np.ndarray  # [R * k] int32; that of a dummy does not exist
+  uniforms: np.ndarray  # [R * k, G] float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +46,29 @@ class Plan:
 
   num_samples: int  # replies to each prompt (k)
   num_slots: int
-  capacity: int  # tokens of a slot, prompt and reply
+  capacity: int  # most tokens of a slot, prompt and reply
   group_size: int  # prompts of one prefill
   groups: tuple[Group, ...]  # longest first
 
   def has_room(self, owner: np.ndarray, group: Group) -> bool:
     return int(np.sum(owner < 0)) >= len(group) * self.num_samples
+
+  def room(self, num_tokens: int) -> int:
+    """Tokens of a slot for sequences of up to `num_tokens`."""
+    step = round_up(-(-self.capacity // NUM_ROOMS))
+    return min(round_up(num_tokens, step), self.capacity)
+
+  def keep(self, owner: np.ndarray, is_waiting: bool) -> np.ndarray:
+    """The slots to go on with: all of them while prompts wait."""
+    slots = np.arange(len(owner))
+    running = np.flatnonzero(owner >= 0)
+    count = len(slots)
+    while not is_waiting and count // 2 >= max(len(running), FEWEST_SLOTS):
+      count //= 2
+    if count == len(slots):
+      return slots
+    idle = np.flatnonzero(owner < 0)
+    return np.concatenate([running, idle])[:count]
 
   def fill(
     self,
@@ -42,7 +76,7 @@ class Plan:
     owner: np.ndarray,
     prompts: Sequence[np.ndarray],
     uniforms: np.ndarray,
-  ) -> tuple[np.ndarray, ...]:
+  ) -> Batch:
     """Gives free slots to the replies of a group.
 
     Args:
@@ -50,10 +84,6 @@ class Plan:
       owner: [num_slots], the reply in each slot or -1; updated in place.
       prompts: All prompts.
       uniforms: [N, k, G], draws of all replies.
-
-    Returns:
-      tokens [R, P], lengths [R], and for each of the R * k replies the row of
-      its prompt, its slot and its uniforms.
     """
     size, count = self.group_size, len(group) * self.num_samples
     longest = max(len(prompts[i]) for i in group)
@@ -70,7 +100,7 @@ class Plan:
     sample = np.arange(self.num_samples)
     replies = np.asarray(group)[:, None] * self.num_samples + sample
     owner[slots[:count]] = replies.reshape(-1)
-    return tokens, lengths, source, slots, draws
+    return Batch(tokens, lengths, source, slots, draws)
 
 
 def round_up(number: int, multiple: int = PROMPT_MULTIPLE) -> int:

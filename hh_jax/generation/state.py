@@ -9,6 +9,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -34,11 +37,22 @@ def draw_uniforms(
   return jax.vmap(draw)(example_ids)
 
 
-def _split_rows(cache: KVCache) -> KVCache:
-  axes = (None, 'batch', 'heads', None, None)
-  return cache.replace(
-    keys=sharding.constrain(cache.keys, *axes),
-    values=sharding.constrain(cache.values, *axes),
+def _split_rows(x: jax.Array) -> jax.Array:
+  return sharding.constrain(x, 'batch', 'heads', None, None)
+
+
+def _map_cache(
+  change: Callable[..., jax.Array], length: jax.Array, *caches: KVCache
+) -> KVCache:
+  """A cache whose arrays are made from those of others, layer by layer."""
+
+  def place(*arrays: jax.Array) -> jax.Array:
+    return _split_rows(change(*arrays))
+
+  return KVCache(
+    keys=tuple(map(place, *(cache.keys for cache in caches))),
+    values=tuple(map(place, *(cache.values for cache in caches))),
+    length=length,
   )
 
 
@@ -53,22 +67,17 @@ def empty_state(
     capacity: Tokens a row can hold, prompt and reply (S).
     max_new_tokens: Longest reply (G).
   """
-  shape = (
-    config.num_layers,
-    num_slots,
-    config.kv_heads,
-    capacity,
-    config.width_of_head,
-  )
-  dtype = jnp.dtype(config.type_of_cache)
-  cache = KVCache(
-    keys=jnp.zeros(shape, dtype),
-    values=jnp.zeros(shape, dtype),
-    length=jnp.zeros((num_slots,), jnp.int32),
-  )
+  shape = (num_slots, config.kv_heads, capacity, config.width_of_head)
+
+  def room() -> tuple[jax.Array, ...]:
+    empty = jnp.zeros(shape, jnp.dtype(config.type_of_cache))
+    return tuple(_split_rows(empty) for _ in range(config.num_layers))
+
+  length = jnp.zeros((num_slots,), jnp.int32)
+  cache = KVCache(keys=room(), values=room(), length=length)
   reply = (num_slots, max_new_tokens)
   return DecodeState(
-    cache=_split_rows(cache),
+    cache=cache,
     last_hidden=jnp.zeros((num_slots, config.model_dim), jnp.float32),
     tokens=jnp.full(reply, PAD_ID, jnp.int32),
     log_probs=jnp.zeros(reply, jnp.float32),
@@ -91,28 +100,23 @@ def insert(
 
   Args:
     state: Its rows `slots` are overwritten.
-    prompts: Keys and values of R prompts, [L, R, K, P, H], P <= S.
+    prompts: Keys and values of R prompts of P tokens, P <= S.
     last_hidden: Hidden state of the last token of each prompt.
     source: The prompt that each new reply continues; one may start several.
     slots: Where each reply goes; an index >= B drops it.
     uniforms: One draw for each token of each reply.
   """
-  cache = state.cache
-  width = prompts.keys.shape[3]
+  width = prompts.capacity
 
   def place(rows: jax.Array, new: jax.Array | float | bool) -> jax.Array:
     return rows.at[slots].set(new, mode='drop')
 
   def place_prompt(rows: jax.Array, new: jax.Array) -> jax.Array:
-    return rows.at[:, slots, :, :width].set(new[:, source], mode='drop')
+    return rows.at[slots, :, :width].set(new[source], mode='drop')
 
-  cache = KVCache(
-    keys=place_prompt(cache.keys, prompts.keys),
-    values=place_prompt(cache.values, prompts.values),
-    length=place(cache.length, prompts.length[source]),
-  )
+  length = place(state.cache.length, prompts.length[source])
   return DecodeState(
-    cache=_split_rows(cache),
+    cache=_map_cache(place_prompt, length, state.cache, prompts),
     last_hidden=place(state.last_hidden, last_hidden[source]),
     tokens=place(state.tokens, PAD_ID),
     log_probs=place(state.log_probs, 0.0),
@@ -121,6 +125,33 @@ def insert(
     is_done=place(state.is_done, False),
     has_eot=place(state.has_eot, False),
   )
+
+
+def fit(
+  state: DecodeState, slots: Int[Array, 'W'], capacity: int
+) -> DecodeState:
+  """Keeps some slots, and room for `capacity` tokens in each of them.
+
+  Decoding costs as much as there are slots and room, used or not.
+
+  Args:
+    state: Its other slots are lost.
+    slots: Which slots the rows of the result are.
+    capacity: At least the length of every kept sequence that runs.
+  """
+
+  def resize(rows: jax.Array) -> jax.Array:
+    fill = max(0, capacity - rows.shape[2])
+    rows = rows[slots, :, :capacity]
+    return jnp.pad(rows, ((0, 0), (0, 0), (0, fill), (0, 0)))
+
+  cache = _map_cache(resize, state.cache.length[slots], state.cache)
+  others = {
+    field.name: getattr(state, field.name)[slots]
+    for field in dataclasses.fields(state)
+    if field.name != 'cache'
+  }
+  return DecodeState(cache=cache, **others)
 
 
 def next_uniforms(state: DecodeState) -> Float[Array, 'B']:

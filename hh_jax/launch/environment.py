@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
+import platform
 import sys
 from collections.abc import MutableMapping
 
@@ -38,14 +39,22 @@ def use_huge_pages() -> None:
 
   glibc reads the setting when a process starts. The process keeps its number.
   Returns where there is nothing to gain: the script was started again, the
-  kernel gives no huge pages, or the user chose an allocator.
+  kernel or the C library gives no huge pages, or the user chose an allocator.
   """
-  if _is_chosen() or not _KERNEL.exists() or '[never]' in _KERNEL.read_text():
+  if _is_chosen() or not _has_huge_pages():
     return
   sys.stdout.flush()
   sys.stderr.flush()
   command = [sys.executable, *sys.orig_argv[1:]]
   os.execve(command[0], command, {**os.environ, 'GLIBC_TUNABLES': HUGE_PAGES})
+
+
+def _has_huge_pages() -> bool:
+  library, version = platform.libc_ver()
+  numbers = tuple(int(part) for part in version.split('.') if part.isdigit())
+  if library != 'glibc' or numbers < (2, 35):
+    return False
+  return _KERNEL.exists() and '[never]' not in _KERNEL.read_text()
 
 
 def _is_chosen() -> bool:

@@ -91,7 +91,8 @@ def clipped_policy_loss(
   Returns:
     Sum over tokens, weight in tokens. Metrics: `ppo/policy_loss`;
     `ppo/clip_fraction`, the share of ratios outside 1 ± ε; `ppo/ratio`;
-    `ppo/approx_kl`, the estimate ρ - 1 - log ρ of KL(π_old || π).
+    `ppo/log_ratio`, the mean of |log ρ|; `ppo/approx_kl`, the estimate
+    ρ - 1 - log ρ of KL(π_old || π).
 
   Reference: Schulman et al. 2017, eq. 7; Bai et al. 2022, section 4.1.
   """
@@ -110,6 +111,7 @@ def clipped_policy_loss(
   metrics = {
     'ppo/clip_fraction': sums.metric(is_outside, mask),
     'ppo/ratio': sums.metric(ratio, mask),
+    'ppo/log_ratio': sums.metric(jnp.abs(log_ratio), mask),
     'ppo/approx_kl': sums.metric(jnp.expm1(log_ratio) - log_ratio, mask),
   }
   return sums.loss_sum('ppo/policy_loss', losses, mask, metrics)

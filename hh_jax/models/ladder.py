@@ -7,6 +7,7 @@ or `forward_cached` (one new token a row).
 from __future__ import annotations
 
 import functools
+import operator
 import typing
 
 import jax
@@ -35,6 +36,7 @@ __all__ = [
   'init',
   'model_config',
   'rectangle',
+  'unstacked',
 ]
 
 
@@ -68,7 +70,7 @@ def forward(
     model: From `build`.
     params: Its parameters; a score head beside them is ignored.
     packed: Rows of token trees, see `Packed` and `rectangle`.
-    keeps_keys: Also return keys and values, [L, B, K, T, H], as a cache.
+    keeps_keys: Also return keys and values of all tokens, as a cache.
 
   Returns:
     Hidden states [B, T, D] after the final norm, float32.
@@ -83,6 +85,23 @@ def forward(
   return typing.cast(LMOutput, output)
 
 
+def unstacked(params: Params) -> Params:
+  """Parameters with one tree for each layer instead of a layer axis.
+
+  A loop that runs the network once a token would slice every layer's weights
+  out of the stack each time. Those that are unstacked come back as they are.
+  """
+  blocks = params['blocks']
+  if isinstance(blocks, tuple):
+    return params
+  num_layers = len(jax.tree.leaves(blocks)[0])
+  trees = [
+    jax.tree.map(operator.itemgetter(layer), blocks)
+    for layer in range(num_layers)
+  ]
+  return {**params, 'blocks': tuple(trees)}
+
+
 def forward_cached(
   model: Transformer, params: Params, tokens: jax.Array, cache: KVCache
 ) -> LMOutput:
@@ -90,14 +109,14 @@ def forward_cached(
 
   Args:
     model: From `build`.
-    params: Its parameters.
+    params: Its parameters, best `unstacked`.
     tokens: [B] int32, the token that follows the `cache.length` cached ones.
     cache: Keys and values so far; a row whose cache is full is not written.
   """
   column = tokens[:, None]
   positions = cache.length[:, None]
   output = model.apply(
-    {'params': params}, column, positions, column, column, cache
+    {'params': unstacked(params)}, column, positions, column, column, cache
   )
   return typing.cast(LMOutput, output)
 

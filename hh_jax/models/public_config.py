@@ -39,6 +39,8 @@ def model_config(public: Mapping[str, Any]) -> ModelConfig:
     raise ValueError(
       f'rope_type={kind!r} is not supported; use default, linear'
     )
+  # Old GPT-NeoX files call the base `rotary_emb_base`.
+  theta = public.get('rope_theta', public.get('rotary_emb_base', 10_000.0))
   shared = {
     'num_layers': public['num_hidden_layers'],
     'model_dim': public['hidden_size'],
@@ -46,8 +48,8 @@ def model_config(public: Mapping[str, Any]) -> ModelConfig:
     'ffn_dim': public['intermediate_size'],
     'vocab_size': public['vocab_size'],
     'max_positions': public['max_position_embeddings'],
-    'rotary_scaling': rope.get('factor', 1.0),
-    'rotary_theta': rope.get('rope_theta', public.get('rope_theta', 10_000.0)),
+    'rotary_scaling': rope['factor'] if kind == 'linear' else 1.0,
+    'rotary_theta': rope.get('rope_theta', theta),
     'tied_embedding': public.get('tie_word_embeddings', False),
     'scan_unroll': public['num_hidden_layers'],
   }

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -123,7 +124,16 @@ def _split_fused(tensors: Tensors, config: ModelConfig) -> Tensors:
   shape = (config.num_heads, len(_PARTS), config.width_of_head)
   for layer in range(config.num_layers):
     for kind in ('weight', 'bias') if config.qkv_bias else ('weight',):
-      fused = split.pop(_FUSED.format(layer=layer) + kind)
+      name = _FUSED.format(layer=layer) + kind
+      if name not in split:
+        raise ValueError(f'tensor {name!r} is missing')
+      fused = split.pop(name)
+      wanted = (math.prod(shape), *(config.model_dim,) * (kind == 'weight'))
+      if fused.shape != wanted:
+        raise ValueError(
+          f'tensor {name!r} has shape {fused.shape}; the configuration needs '
+          f'{wanted}'
+        )
       parts = fused.reshape(*shape, *fused.shape[1:])
       for index, part in enumerate(_PARTS):
         rows = parts[:, index].reshape(-1, *fused.shape[1:])
@@ -167,15 +177,13 @@ def from_public(
   Raises:
     ValueError: A tensor is missing, has another shape or has no place here.
   """
-  named = dict(tensors)
+  named = {n: t for n, t in tensors.items() if not n.endswith(_BUFFERS)}
   if config.tied_embedding:  # some files repeat the embedding as the output
     for name in _OUTPUTS:
       named.pop(name, None)
   score = named.pop(SCORE, None)
   if family == 'gpt_neox':
-    named = _split_fused(
-      {n: t for n, t in named.items() if not n.endswith(_NEOX_BUFFERS)}, config
-    )
+    named = _split_fused(named, config)
   params: Params = {}
   shapes = _shapes(dataclasses.replace(config, vocab_multiple=1))
   num_fill = config.padded_vocab - config.vocab_size
@@ -231,8 +239,8 @@ def to_public(family: str, config: ModelConfig, params: Params) -> Tensors:
   return _fuse(tensors, config) if family == 'gpt_neox' else tensors
 
 
-# Masks and rotary tables that old GPT-NeoX files keep among the weights.
-_NEOX_BUFFERS = ('attention.bias', 'masked_bias', 'rotary_emb.inv_freq')
+# Masks and rotary tables that old files keep among the weights.
+_BUFFERS = ('attention.bias', 'masked_bias', 'rotary_emb.inv_freq')
 
 
 def _shapes(config: ModelConfig) -> Params:

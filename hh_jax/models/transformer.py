@@ -3,11 +3,11 @@
 1. Tokens are embedded; learned positions, where configured, are added.
 2. Each block normalises, attends and runs an MLP, either one after the other
    or in parallel on the same stream. Blocks are stacked: every parameter of
-   theirs has a leading layer axis, and one `nn.scan` runs them.
+   theirs has a leading layer axis, and one `nn.scan` runs them. Parameters
+   that come as one tree a layer (`ladder.unstacked`) run one after the other.
 3. Without a cache, queries read keys by the interval rule of the packed row.
-4. With a cache, each row brings one new token. The whole cache is the carry
-   of the scan, so that a layer writes its keys and values in place, at the
-   row's own length, and reads the slots in use.
+4. With a cache, each row brings one new token. A layer writes its keys and
+   values in place, at the row's own length, and reads the slots in use.
 5. A final norm ends the stack. Logits are made by whoever reads them.
 
 Reference: Bai et al. 2022, section 3.1 and Askell et al. 2021 give depth,
@@ -45,14 +45,7 @@ class View(NamedTuple):
   length: jax.Array | None  # [B] int32, cache slots used before this token
 
 
-KeysValues = tuple[jax.Array, jax.Array]
-
-
-class Stream(NamedTuple):
-  """The carry of the scan over layers."""
-
-  x: jax.Array  # [B, T, D] float32
-  cache: KeysValues | None  # of all layers, each [L, B, K, S, H]
+KeysValues = tuple[jax.Array, jax.Array]  # each [B, K, S, H]
 
 
 class Block(nn.Module):
@@ -63,21 +56,19 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(
-    self, stream: Stream, layer: jax.Array, view: View
-  ) -> tuple[Stream, KeysValues | None]:
-    """Runs the layer with index `layer` ([] int32) on the stream."""
+    self, x: jax.Array, view: View, cache: KeysValues | None
+  ) -> tuple[jax.Array, KeysValues | None]:
+    """Runs the layer on the stream [B, T, D] float32, and on its cache."""
     cfg = self.config
-    x = stream.x
     inputs = layers.Norm(cfg.norm, cfg.norm_eps, name='attention_norm')(x)
-    attended, stream, kept = self._attend(inputs, stream, layer, view)
+    attended, kept = self._attend(inputs, view, cache)
     norm = layers.Norm(cfg.norm, cfg.norm_eps, name='mlp_norm')
     if cfg.parallel_residual:
       x = x + attended + self._mlp(norm(x))
     else:
       x = x + attended
       x = x + self._mlp(norm(x))
-    x = sharding.constrain(x, 'batch', None, None)
-    return stream._replace(x=x), kept
+    return sharding.constrain(x, 'batch', None, None), kept
 
   def _dense(
     self, name: str, features: int, use_bias: bool, std: float = 0.0
@@ -109,8 +100,8 @@ class Block(nn.Module):
     return sharding.constrain(x, 'batch', None, 'heads', None)
 
   def _attend(
-    self, inputs: jax.Array, stream: Stream, layer: jax.Array, view: View
-  ) -> tuple[jax.Array, Stream, KeysValues | None]:
+    self, inputs: jax.Array, view: View, cache: KeysValues | None
+  ) -> tuple[jax.Array, KeysValues | None]:
     cfg = self.config
     query = self._heads('query', inputs, cfg.num_heads, view)
     key, value = (
@@ -118,16 +109,13 @@ class Block(nn.Module):
       for name in ('key', 'value')
     )
     kept = None
-    length = view.length
-    if length is not None and stream.cache is not None:
-      keys, values = _write(stream.cache, layer, length, key, value)
-      stream = stream._replace(cache=(keys, values))
+    if cache is not None and view.length is not None:
+      kept = keys, values = _write(cache, view.length, key, value)
       attended = attention.cached_attention(
         query[:, 0],
         keys,
         values,
-        layer,
-        length + 1,
+        view.length + 1,
         compute_dtype=cfg.type_of_cache,
       )[:, None]
     else:
@@ -143,7 +131,7 @@ class Block(nn.Module):
         kept = (key.swapaxes(1, 2), value.swapaxes(1, 2))
     attended = attended.reshape(*inputs.shape[:2], -1)
     out = self._dense('out', cfg.model_dim, cfg.out_bias, _residual_std(cfg))
-    return out(attended), stream, kept
+    return out(attended), kept
 
   def _mlp(self, inputs: jax.Array) -> jax.Array:
     cfg = self.config
@@ -165,11 +153,7 @@ def _residual_std(cfg: ModelConfig) -> float:
 
 
 def _write(
-  cache: KeysValues,
-  layer: jax.Array,
-  slot: jax.Array,
-  key: jax.Array,
-  value: jax.Array,
+  cache: KeysValues, slot: jax.Array, key: jax.Array, value: jax.Array
 ) -> KeysValues:
   """Puts one token's key and value [B, 1, K, H] at each row's own slot.
 
@@ -178,8 +162,8 @@ def _write(
   rows = jnp.arange(slot.shape[0], dtype=jnp.int32)
   keys, values = cache
   return (
-    keys.at[layer, rows, :, slot].set(key[:, 0], mode='drop'),
-    values.at[layer, rows, :, slot].set(value[:, 0], mode='drop'),
+    keys.at[rows, :, slot].set(key[:, 0], mode='drop'),
+    values.at[rows, :, slot].set(value[:, 0], mode='drop'),
   )
 
 
@@ -219,21 +203,17 @@ class Transformer(nn.Module):
       raise ValueError(f'a cache takes one token a row, not {tokens.shape[1]}')
     x = self._embed(tokens, positions)
     view = View(positions, enter, leave, cache.length if cache else None)
-    stream = Stream(x, (cache.keys, cache.values) if cache else None)
-    stream, kept = self._blocks()(
-      stream, jnp.arange(cfg.num_layers, dtype=jnp.int32), view
-    )
+    x, kept = self._run_blocks(x, view, cache)
     final_norm = layers.Norm(cfg.norm, cfg.norm_eps, name='final_norm')
-    hidden = final_norm(stream.x)
+    hidden = final_norm(x)
     self._unembed_parameter()
+    if kept is None:
+      return LMOutput(hidden=hidden)
+    length = jnp.full(tokens.shape[:1], tokens.shape[1], jnp.int32)
     if cache is not None:
-      keys, values = stream.cache
-      cache = KVCache(keys=keys, values=values, length=cache.length + 1)
-    elif kept is not None:
-      num_kept = jnp.full(tokens.shape[:1], tokens.shape[1], jnp.int32)
-      keys, values = kept
-      cache = KVCache(keys=keys, values=values, length=num_kept)
-    return LMOutput(hidden=hidden, cache=cache)
+      length = length + cache.length
+    keys, values = kept
+    return LMOutput(hidden=hidden, cache=KVCache(keys, values, length))
 
   def _embed(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
     cfg = self.config
@@ -246,7 +226,27 @@ class Transformer(nn.Module):
       )(positions)
     return sharding.constrain(x, 'batch', None, None)
 
-  def _blocks(self) -> nn.Module:
+  def _run_blocks(
+    self, x: jax.Array, view: View, cache: KVCache | None
+  ) -> tuple[jax.Array, tuple[tuple[jax.Array, ...], ...] | None]:
+    """The stream after all blocks, and their keys and values, if kept."""
+    cfg = self.config
+    blocks = self.variables.get('params', {}).get('blocks')
+    if not isinstance(blocks, tuple):
+      if cache is not None:
+        raise ValueError('a cache needs parameters by `ladder.unstacked`')
+      x, kept = self._stack()(x, view, None)
+      return x, kept and tuple(tuple(stacked) for stacked in kept)
+    block = Block(cfg, self.keeps_keys, parent=None)
+    pairs = []
+    for number, params in enumerate(blocks):
+      own = (cache.keys[number], cache.values[number]) if cache else None
+      x, pair = block.apply({'params': params}, x, view, own)
+      pairs.append(pair)
+    is_kept = self.keeps_keys or cache is not None
+    return x, tuple(zip(*pairs, strict=True)) if is_kept else None
+
+  def _stack(self) -> nn.Module:
     cfg = self.config
     unroll = min(cfg.scan_unroll, cfg.num_layers)
     block: type[nn.Module] = Block
@@ -258,7 +258,7 @@ class Transformer(nn.Module):
       block,
       variable_axes={'params': 0},
       split_rngs={'params': True},
-      in_axes=(0, nn.broadcast),
+      in_axes=(nn.broadcast, nn.broadcast),
       length=cfg.num_layers,
       unroll=min(cfg.scan_unroll, cfg.num_layers),
     )

@@ -9,8 +9,8 @@
 3. The long backward pass is a second scan. It rebuilds each block's weights
    from the saved log-sum-exp, so memory stays linear in T; differentiating
    the first scan would store the running sums of every block.
-4. A cache is read up to the longest sequence in use, rounded up to one of a
-   few widths, because reading it is what decoding costs.
+4. A cache is read whole, its unused slots masked: whoever decodes keeps it no
+   longer than the sequences in it, because reading is what decoding costs.
 5. Grouped-query heads: query head h reads key head h // (heads per group).
 """
 
@@ -27,7 +27,6 @@ from hh_jax.ops import linear, masking
 DENSE_LIMIT = 1024  # rows up to this many tokens use dense scores
 DEFAULT_BLOCK = 512  # keys of one block beyond it
 QUERY_BLOCKS = 4  # blocks of queries in a dense row
-READ_WIDTHS = 8  # parts of a cache that can be read
 
 
 def packed_attention(
@@ -70,9 +69,8 @@ def packed_attention(
 
 def cached_attention(
   q: Float[Array, 'B K H'],
-  keys: Float[Array, 'L B Kkv S H'],
-  values: Float[Array, 'L B Kkv S H'],
-  layer: int | Int[Array, ''],
+  keys: Float[Array, 'B Kkv S H'],
+  values: Float[Array, 'B Kkv S H'],
   length: Int[Array, 'B'],
   *,
   compute_dtype: DTypeLike = jnp.float32,
@@ -81,38 +79,15 @@ def cached_attention(
 
   Args:
     q: Query of the new token; scaled by 1/sqrt(H) here.
-    keys: Cached keys of all layers, the new token's own included.
+    keys: Cached keys, the new token's own included.
     values: Cached values, likewise.
-    layer: Which of the layers is read.
     length: Slots in use, the new token's own included.
     compute_dtype: Operand type of both products; softmax is float32.
   """
-  queries = _grouped(q[:, None], keys.shape[2])
-  widths = _read_widths(keys.shape[3])
-
-  def read(width: int) -> jax.Array:
-    mask = masking.lengths_mask(length, width)[:, None]
-    # Layer and width in one slice: a copy of no more than is read.
-    k, v = (
-      jax.lax.dynamic_slice(
-        cache,
-        (layer, 0, 0, 0, 0),
-        (1, *cache.shape[1:3], width, cache.shape[4]),
-      )[0]
-      for cache in (keys, values)
-    )
-    return _dense(queries, k, v, mask, jnp.dtype(compute_dtype))
-
-  index = jnp.searchsorted(jnp.asarray(widths), jnp.max(length))
-  reads = [functools.partial(read, width) for width in widths]
-  out = jax.lax.switch(index, reads)
+  queries = _grouped(q[:, None], keys.shape[1])
+  mask = masking.lengths_mask(length, keys.shape[2])[:, None]
+  out = _dense(queries, keys, values, mask, jnp.dtype(compute_dtype))
   return out.reshape(q.shape)
-
-
-def _read_widths(num_slots: int) -> tuple[int, ...]:
-  """Up to `READ_WIDTHS` numbers of slots, the last of them all."""
-  step = -(-num_slots // READ_WIDTHS)
-  return tuple(min(w, num_slots) for w in range(step, num_slots + step, step))
 
 
 def _by_head(x: jax.Array) -> jax.Array:
@@ -260,7 +235,8 @@ _blocked.defvjp(_blocked_fwd, _blocked_bwd)
 def _sum_rows(x: jax.Array, y: jax.Array, dtype: DTypeLike) -> jax.Array:
   """[B, Kkv, G, T, S], [B, Kkv, G, T, H] to [B, Kkv, S, H]."""
   x, y = (a.reshape(*a.shape[:2], -1, a.shape[-1]) for a in (x, y))
-  return linear.matmul(x.swapaxes(-1, -2), y, compute_dtype=dtype)
+  turned = linear.transposed(x.astype(dtype))
+  return linear.matmul(turned, y, compute_dtype=dtype)
 
 
 def _key_blocks(

@@ -121,7 +121,9 @@ def _product(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def transposed(x: jax.Array) -> jax.Array:
-  """The last two axes exchanged, on a CPU as a copy row by row."""
+  """The last two axes exchanged; below float32 a CPU gets a copy, see above."""
+  if x.dtype == jnp.float32:
+    return x.swapaxes(-1, -2)
   return jax.lax.platform_dependent(
     x.swapaxes(-1, -2), cpu=_row_by_row, default=lambda x: x
   )

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hh_jax.config import RLHFConfig
+from hh_jax.config import ModelConfig, RLHFConfig
 from hh_jax.losses import gae, ppo
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
@@ -49,26 +49,39 @@ class Targets(flax.struct.PyTreeNode):
   returns: jax.Array
 
 
+def reads_policy(config: RLHFConfig, policy: ModelConfig) -> bool:
+  """Whether the trainer reads log-probs again that the sampler returned.
+
+  In low precision the two differ by more than PPO's ratio should.
+  """
+  types = {policy.compute_dtype, policy.type_of_cache}
+  return config.recompute_log_probs or types != {'float32'}
+
+
 def make_score(
   config: RLHFConfig, networks: Networks
 ) -> Callable[[Params, Params, ReplyBatch], dict[str, jax.Array]]:
   """Builds the pass that reads a batch of replies with every network.
 
-  The result maps (params, frozen, batch) to `log_probs`, `ref_log_probs`,
-  `values`, each [E, G], and `scores` [E], float32.
+  The result maps (params, frozen, batch) to `ref_log_probs` and `values`, each
+  [E, G], and `scores` [E], float32; and to `log_probs`, [E, G], of the policy
+  where the sampler's do not serve (`reads_policy`).
   """
   reply_log_probs = _reply_log_probs(config, networks)
+  is_read = reads_policy(config, networks.policy.config)
 
   def score(
     params: Params, frozen: Params, batch: ReplyBatch
   ) -> dict[str, jax.Array]:
-    hidden = ladder.forward(
-      networks.policy, params['policy'], batch.packed
-    ).hidden
-    read = {
-      'log_probs': reply_log_probs(params['policy'], hidden, batch)[0],
-      'values': _values(networks, config, params, hidden, batch),
-    }
+    read = {}
+    hidden = None
+    if is_read or config.share_trunk:
+      hidden = ladder.forward(
+        networks.policy, params['policy'], batch.packed
+      ).hidden
+    if hidden is not None and is_read:
+      read['log_probs'] = reply_log_probs(params['policy'], hidden, batch)[0]
+    read['values'] = _values(networks, config, params, hidden, batch)
     reference = ladder.forward(
       networks.policy, frozen['reference'], batch.packed
     ).hidden
@@ -245,12 +258,12 @@ def _values(
   networks: Networks,
   config: RLHFConfig,
   params: Params,
-  policy_hidden: jax.Array,
+  policy_hidden: jax.Array | None,
   batch: ReplyBatch,
 ) -> jax.Array:
   """Value before each reply token, [E, G], by its own trunk or the policy's."""
   hidden = policy_hidden
-  if not config.share_trunk:
+  if hidden is None or not config.share_trunk:
     hidden = ladder.forward(
       networks.value, params['value'], batch.packed
     ).hidden

@@ -1,14 +1,10 @@
 """Reinforcement learning from human feedback: PPO against a preference model.
 
-1. Sample one reply to each prompt of the batch from the policy; the sampler
-   returns the log-probs it sampled with.
-2. Score replies with the preference model, the reference and the value
-   network in one packed pass.
-3. Per-token penalty -λ_KL (log π - log π0), the score on the last token;
-   advantages over the whole rollout.
-4. K passes over the rollout in shuffled minibatches of clipped updates.
-5. Every few iterations, reward against √KL on held-out prompts
-   (`policy_points`).
+1. Open policy and preference model, draw the prompts, and measure the score
+   that counts as zero.
+2. One `ppo_iteration` after the other: sample, judge, learn.
+3. Every few iterations, reward against √KL on held-out prompts
+   (`policy_points`); alarms where a metric tells of trouble.
 
 Reference: Bai et al. 2022, sections 4.1, 4.3 and B.1.
 """
@@ -18,16 +14,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from hh_jax.config import RLHFConfig
-from hh_jax.data import order
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import alarms, scoring
 from hh_jax.models.transformer import Transformer
@@ -35,18 +29,17 @@ from hh_jax.stages import (
   inputs,
   loading,
   policy_points,
+  ppo_iteration,
   ppo_step,
   prompting,
   session,
   worlds,
 )
 from hh_jax.stages import rollout as rollout_lib
-from hh_jax.training import keys, loop
+from hh_jax.training import loop
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import state as state_lib
-from hh_jax.types import Metrics, Params, Rollout, RunState
-
-Iteration = Callable[[RunState, Params, int], tuple[RunState, Metrics]]
+from hh_jax.types import Params, RunState
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +69,9 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
   points = policy_points.prepare(config, policy, judges, claimed.workdir)
   points.start(policy.params)
   tx = ppo_step.make_ppo_optimizer(config, networks)
-  iterate = make_iteration(config, networks, tx, policy.tokenizer, pool)
+  iterate = ppo_iteration.make_iteration(
+    config, networks, tx, policy.tokenizer, pool
+  )
   frozen = {'reference': policy.params, 'pm': pm.params}
   state = claimed.train(
     init=lambda: initial_state(config, policy, pm, tx),
@@ -202,7 +197,7 @@ def initial_score(
     policy.params,
     policy.tokenizer,
     pool,
-    sample_key(config, 0),
+    ppo_iteration.sample_key(config, 0),
     config.sampling,
   )
   scores = scoring.score_replies(
@@ -213,128 +208,3 @@ def initial_score(
     replies.contents(),
   )
   return float(scores.mean())
-
-
-def sample_key(config: RLHFConfig, number: int) -> jax.Array:
-  """Returns the key of a round of sampling; 0 is before the first iteration."""
-  return keys.fold(config.seed, 'rlhf', 'sample', number)
-
-
-def make_iteration(
-  config: RLHFConfig,
-  networks: ppo_step.Networks,
-  tx: optax.GradientTransformation,
-  tokenizer: Tokenizer,
-  pool: rollout_lib.PromptPool,
-) -> Iteration:
-  """Builds one PPO iteration: sample, score, then K passes of updates."""
-  score = jax.jit(ppo_step.make_score(config, networks))
-  targets = jax.jit(ppo_step.make_targets(config))
-  update = jax.jit(ppo_step.make_update(config, networks, tx), donate_argnums=0)
-  size = config.data.batch_size
-  part = size // config.minibatches
-  is_low_precision = networks.policy.config.compute_dtype != 'float32'
-  # One cache size for the whole run, so that decoding is compiled once.
-  config = dataclasses.replace(
-    config,
-    sampling=dataclasses.replace(config.sampling, max_prompt=pool.longest),
-  )
-
-  def pack(
-    replies: rollout_lib.Replies, examples: Sequence[int] | np.ndarray
-  ) -> rollout_lib.ReplyBatch:
-    return rollout_lib.pack_replies(
-      replies, examples, tokenizer, config.data.row_length, part
-    )
-
-  def iteration(
-    state: RunState, frozen: Params, t: int
-  ) -> tuple[RunState, Metrics]:
-    drawn = draw_prompts(config, pool, t)
-    replies = rollout_lib.sample(
-      networks.policy,
-      state.params['policy'],
-      tokenizer,
-      drawn,
-      sample_key(config, t + 1),
-      config.sampling,
-    )
-    batches = [
-      pack(replies, range(start, start + part))
-      for start in range(0, size, part)
-    ]
-    read = [score(state.params, frozen, batch) for batch in batches]
-    rollout, mismatch = as_rollout(config, is_low_precision, replies, read)
-    goal, metrics = targets(rollout, state.stats['score_mean'])
-    collected: list[Metrics] = []
-    for number in range(config.passes):
-      shuffled = order.permutation(config.seed, f'rlhf/pass{number}', t, size)
-      for start in range(0, size, part):
-        batch = pack(replies, shuffled[start : start + part])
-        state, found = update(state, batch, goal)
-        collected.append(found)
-    state = state.replace(step=jnp.asarray(t + 1, jnp.int32))
-    metrics['rollout/sampler_mismatch'] = mismatch
-    return state, {**metrics, **mean_metrics(collected)}
-
-  return iteration
-
-
-def draw_prompts(
-  config: RLHFConfig, pool: rollout_lib.PromptPool, t: int
-) -> rollout_lib.PromptPool:
-  """Returns the prompts of iteration t: the pool, epoch after epoch.
-
-  An example has another id in each epoch, so that a prompt that is drawn twice
-  in one batch gets two replies.
-  """
-  size = config.data.batch_size
-  epochs, within = np.divmod(np.arange(t * size, (t + 1) * size), len(pool))
-  orders = {
-    epoch: order.permutation(config.seed, 'rlhf/prompts', int(epoch), len(pool))
-    for epoch in np.unique(epochs)
-  }
-  places = [orders[e][i] for e, i in zip(epochs, within, strict=True)]
-  drawn = pool.take(np.array(places))
-  ids = drawn.example_ids + epochs * (pool.example_ids.max() + 1)
-  return dataclasses.replace(drawn, example_ids=ids)
-
-
-def as_rollout(
-  config: RLHFConfig,
-  is_low_precision: bool,
-  replies: rollout_lib.Replies,
-  read: Sequence[Mapping[str, jax.Array]],
-) -> tuple[Rollout, jax.Array]:
-  """Joins what the networks said of each part into tables of the rollout.
-
-  Also returns the mean difference of sampler and trainer log-probs, in nats a
-  token.
-  """
-  joined = {
-    name: jnp.concatenate([part[name] for part in read]) for name in read[0]
-  }
-  log_probs = jnp.asarray(replies.log_probs)
-  gap = jnp.where(replies.mask, joined['log_probs'] - log_probs, 0.0)
-  mismatch = jnp.abs(gap).sum() / max(replies.mask.sum(), 1)
-  if config.recompute_log_probs or is_low_precision:
-    log_probs = jnp.where(replies.mask, joined['log_probs'], 0.0)
-  rollout = Rollout(
-    mask=jnp.asarray(replies.mask),
-    log_probs=log_probs,
-    ref_log_probs=joined['ref_log_probs'],
-    values=joined['values'],
-    scores=joined['scores'],
-    has_eot=jnp.asarray(replies.has_eot),
-  )
-  return rollout, mismatch
-
-
-def mean_metrics(collected: Sequence[Metrics]) -> Metrics:
-  """Means over the updates, and the first update's ratio on its own."""
-  names = collected[0]
-  means = {
-    name: jnp.stack([found[name] for found in collected]).mean()
-    for name in names
-  }
-  return {**means, 'ppo/first_ratio': collected[0]['ppo/ratio']}

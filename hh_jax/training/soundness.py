@@ -2,7 +2,9 @@
 
 1. Such a step leaves parameters and optimizer bit for bit as they were
    (`state.loss_step`); here it is named, with the numbers that were at fault.
-2. One may be an accident. After `loop.max_bad_steps` of them in a row the run
+2. A step of several updates loses only the bad ones. A number that no update
+   was made of (a hook's) changes nothing and is named all the same.
+3. One may be an accident. After `loop.max_bad_steps` of them in a row the run
    ends with exit code 3; the last checkpoint stays the last.
 """
 
@@ -46,26 +48,34 @@ class BadSteps:
       SystemExit: Code 3, at the limit.
     """
     found = faults(row)
-    if not found and not row.get(SKIPPED, 0):
+    skipped = row.get(SKIPPED, 0)
+    if not found and not skipped:
       self._in_a_row = 0
       return
     self._in_a_row += 1
-    if jax.process_index() != 0:
-      self._stop_at_limit()
-      return
-    what = ', '.join(found) or f'{SKIPPED}={row[SKIPPED]:g}, nothing to weigh'
-    log.warning('%s: step %d was skipped: %s', self._stage, step, what)
-    if self._in_a_row >= self._limit:
-      print(
-        f'error: {self._stage}: step {step} is bad step {self._in_a_row} in a '
-        f'row ({what}); parameters are those after step '
-        f'{step - self._in_a_row}; look at the batches of these steps, lower '
-        'optimizer.lr_multiple, or raise loop.max_bad_steps',
-        file=sys.stderr,
-        flush=True,
+    is_end = self._in_a_row >= self._limit
+    if jax.process_index() == 0:
+      what = ', '.join(found) or f'{SKIPPED}={skipped:g}, nothing to weigh'
+      log.warning(
+        '%s: step %d %s: %s', self._stage, step, _outcome(skipped), what
       )
-    self._stop_at_limit()
-
-  def _stop_at_limit(self) -> None:
-    if self._in_a_row >= self._limit:
+      if is_end:
+        print(
+          f'error: {self._stage}: step {step} is bad step {self._in_a_row} in '
+          f'a row ({what}); no bad update was applied; look at the batches of '
+          'these steps, lower optimizer.lr_multiple, or raise '
+          'loop.max_bad_steps',
+          file=sys.stderr,
+          flush=True,
+        )
+    if is_end:
       raise SystemExit(EXIT_UNSOUND)
+
+
+def _outcome(skipped: float) -> str:
+  """What became of a bad step; `skipped` is the share of its updates."""
+  if skipped == 1:
+    return 'was skipped'
+  if 0 < skipped < 1:
+    return f'lost {skipped:.0%} of its updates'
+  return 'was applied but reports a number that is not finite'

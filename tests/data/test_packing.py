@@ -1,5 +1,7 @@
 """Packing: each token sees exactly its own path, whatever shares its row."""
 
+import itertools
+
 import hypothesis
 import numpy as np
 import pytest
@@ -233,8 +235,25 @@ def test_buckets():
 
 def test_row_buckets_waste_the_fewest_rows():
   batches = [[chain(T)] * n for n in (3, 3, 3, 4, 9, 9, 10)]
-  assert packing.row_buckets(batches, T) == (3, 4, 9, 10)
+  assert packing.row_buckets(batches, T, max_buckets=4) == (3, 4, 9, 10)
   assert packing.row_buckets(batches, T, max_buckets=2) == (4, 10)
   assert packing.row_buckets(batches, T, max_buckets=1) == (10,)
   assert packing.row_buckets(batches, T, multiple=8) == (8, 16)
   assert [packing.num_rows(batch, T) for batch in batches[3:5]] == [4, 9]
+
+
+@pytest.mark.parametrize('seed', range(5))
+@pytest.mark.parametrize('count', [1, 2, 3, 4])
+def test_no_choice_of_row_buckets_wastes_fewer(seed, count):
+  needs = np.random.default_rng(seed).integers(1, 12, 20).tolist()
+
+  def total(buckets):
+    return sum(min(b for b in buckets if b >= need) for need in needs)
+
+  sizes = sorted(set(needs))
+  every = itertools.combinations(sizes[:-1], min(count, len(sizes)) - 1)
+  best = min(total((*lower, sizes[-1])) for lower in every)
+  batches = [[chain(T)] * need for need in needs]
+  found = packing.row_buckets(batches, T, max_buckets=count)
+  assert len(found) <= count
+  assert total(found) == best

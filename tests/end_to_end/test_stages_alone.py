@@ -61,6 +61,27 @@ def test_ppo_with_other_choices(lab, cache, tmp_path, changes):
   assert 'held_out_pm' not in last
 
 
+def test_a_run_that_diverges_ends_with_code_3(lab, cache, tmp_path):
+  own = toy.planned(lab, cache, 'pretrain').config
+  config = dataclasses.replace(
+    own,
+    num_steps=12,
+    optimizer=dataclasses.replace(own.optimizer, lr_override=1e30),
+    loop=dataclasses.replace(own.loop, max_bad_steps=3),
+  )
+  args = toy.stage_arguments('pretrain', config, tmp_path)
+  child = toy.start('pretrain', *args)
+  printed, errors = child.communicate()
+  assert child.returncode == 3, errors
+  assert printed == ''
+  assert 'Traceback' not in errors
+  (line,) = [x for x in errors.splitlines() if x.startswith('error: ')]
+  assert 'is bad step 3 in a row (lm/loss=nan' in line
+  assert not (tmp_path / 'DONE').exists()
+  rows = metrics.read_metrics(tmp_path)
+  assert [row['train/skipped'] for row in rows[-3:]] == [1, 1, 1]
+
+
 def test_a_student_can_have_a_teacher_of_its_own(lab, cache, tmp_path):
   """The teacher's weights, not the student's, set the targets."""
   own = toy.planned(lab, cache, 'pretrain').config

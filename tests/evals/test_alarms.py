@@ -31,7 +31,7 @@ def test_a_clean_run_is_silent(seed):
 
 
 FAULTS = {
-  'KL': ('rollout/kl_k1', 80.0, 'optimizer.lr_multiple'),
+  'KL': ('rollout/kl_k1', 120.0, 'optimizer.lr_multiple'),
   'value': ('ppo/value_loss', 500.0, 'value_lr_multiple'),
   'entropy': ('ppo/entropy', 0.01, 'samples/'),
   'length': ('rollout/length', 63.0, 'preference model'),
@@ -84,3 +84,21 @@ def test_replies_that_always_filled_the_room_are_not_news():
   for row in rows:
     row['rollout/length'] = 63.5
   assert alarms.find(rows, LONGEST) == []
+
+
+def test_replies_that_never_ended_are_said():
+  rows = clean_rows(0)
+  for row in rows:
+    row['rollout/eot_rate'] = 0.01
+  assert [alarm.name for alarm in alarms.find(rows, LONGEST)] == ['EOS rate']
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_left_to_bad_steps(bad):
+  rows = clean_rows(0)
+  for row in rows[:3] + rows[10:20]:
+    row['ppo/value_loss'] = bad
+  assert alarms.find(rows, LONGEST) == []
+  for row in rows[21:]:
+    row['ppo/value_loss'] = 500.0
+  assert [alarm.name for alarm in alarms.find(rows, LONGEST)] == ['value']

@@ -42,6 +42,7 @@ LOSSES = (
   (preference, 'pairwise_loss'),
   (distillation, 'bucketed_kl'),
   (ppo, 'clipped_policy_loss'),
+  (ppo, 'clipped_value_loss'),
 )
 
 

@@ -179,7 +179,7 @@ def test_uniforms_depend_on_the_example_alone():
 def test_cache_is_written_in_place(params):
   """A copy of the whole cache for every token would dominate decoding."""
   _, state = start(params)
-  shape = ','.join(str(n) for n in state.cache.keys.shape)
+  shape = ','.join(str(n) for n in state.cache.keys[0].shape)
   leaves, tree = jax.tree.flatten(state)
 
   def step(*leaves):
@@ -195,8 +195,10 @@ def test_cache_is_written_in_place(params):
 def test_decoding_copy_keeps_the_embedding_exact(params):
   low = ladder.build(dataclasses.replace(CONFIG, compute_dtype='bfloat16'))
   copy = decode.for_decoding(low, params)
-  assert copy['blocks']['up']['kernel'].dtype == jnp.bfloat16
-  assert copy['blocks']['mlp_norm']['scale'].dtype == jnp.float32
+  assert len(copy['blocks']) == CONFIG.num_layers
+  for block in copy['blocks']:
+    assert block['up']['kernel'].dtype == jnp.bfloat16
+    assert block['mlp_norm']['scale'].dtype == jnp.float32
   np.testing.assert_array_equal(
     copy['embed']['embedding'], params['embed']['embedding']
   )

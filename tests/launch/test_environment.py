@@ -26,6 +26,28 @@ def test_a_chosen_allocator_is_left_alone(monkeypatch):
   environment.use_huge_pages()  # and this process goes on
 
 
+@pytest.mark.parametrize(
+  ('library', 'version', 'has'),
+  [
+    ('glibc', '2.36', True),
+    ('glibc', '2.9', False),
+    ('glibc', '2.34', False),
+    ('musl', '2.40', False),
+    ('', '', False),
+  ],
+)
+def test_only_a_new_glibc_gives_huge_pages(
+  monkeypatch, tmp_path, library, version, has
+):
+  kernel = tmp_path / 'enabled'
+  kernel.write_text('[always] madvise never')
+  monkeypatch.setattr(environment, '_KERNEL', kernel)
+  monkeypatch.setattr(
+    environment.platform, 'libc_ver', lambda: (library, version)
+  )
+  assert environment._has_huge_pages() == has
+
+
 @pytest.mark.parametrize('enabled', ['always [madvise] never', None])
 def test_a_script_starts_again_once_with_huge_pages(tmp_path, enabled):
   kernel = tmp_path / 'enabled'

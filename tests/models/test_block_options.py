@@ -105,13 +105,13 @@ def test_cached_decode_equals_the_full_forward(options):
     return jax.lax.scan(step, cache, length=3)
 
   output = full(params)
-  assert output.cache.keys.shape[2] == config.kv_heads
-  is_prompt = (jnp.arange(7)[None] < lengths[:, None])[None, :, None, :, None]
-  cache = KVCache(
-    jnp.where(is_prompt, output.cache.keys, 1e3),
-    jnp.where(is_prompt, output.cache.values, 1e3),
-    lengths,
+  assert output.cache.keys[0].shape[1] == config.kv_heads
+  is_prompt = (jnp.arange(7)[None] < lengths[:, None])[:, None, :, None]
+  keys, values = (
+    tuple(jnp.where(is_prompt, layer, 1e3) for layer in kept)
+    for kept in (output.cache.keys, output.cache.values)
   )
+  cache = KVCache(keys, values, lengths)
   cache, hidden = cached(params, cache)
   for row, length in enumerate((3, 4)):
     np.testing.assert_allclose(

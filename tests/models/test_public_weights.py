@@ -129,6 +129,53 @@ def test_what_does_not_fit_is_named(change, message):
     public_weights.from_public('llama', config, changed)
 
 
+FUSED = 'gpt_neox.layers.0.attention.query_key_value.weight'
+
+
+@pytest.mark.parametrize(
+  ('tensor', 'message'),
+  [
+    (None, 'query_key_value.weight. is missing'),
+    (
+      np.ones((3, 16)),
+      r'has shape \(3, 16\); the configuration needs \(48, 16',
+    ),
+  ],
+)
+def test_a_fused_tensor_that_does_not_fit_is_named(tensor, message):
+  named, tensors = public('gpt_neox')
+  tensors[FUSED] = tensor
+  tensors = {name: x for name, x in tensors.items() if x is not None}
+  config = public_config.model_config(named)
+  with pytest.raises(ValueError, match=message):
+    public_weights.from_public('gpt_neox', config, tensors)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_tables_that_old_files_hold_are_no_weights(family):
+  named, tensors = public(family)
+  config = public_config.model_config(named)
+  own = public_weights.from_public(family, config, tensors)
+  old = {
+    'model.layers.0.self_attn.rotary_emb.inv_freq': np.ones(4),
+    'gpt_neox.layers.0.attention.bias': np.ones((1, 1, 8, 8)),
+    'gpt_neox.layers.0.attention.masked_bias': np.ones(()),
+  }
+  found = public_weights.from_public(family, config, {**tensors, **old})
+  jax.tree.map(np.testing.assert_array_equal, own, found)
+
+
+def test_rotary_options_by_their_old_names():
+  named, _ = public('gpt_neox')
+  del named['rope_parameters']
+  old = {**named, 'rotary_emb_base': 500.0, 'rotary_pct': 0.5}
+  config = public_config.model_config(old)
+  assert (config.rotary_theta, config.rotary_fraction) == (500.0, 0.5)
+  for kind, scaling in (('linear', 4.0), ('default', 1.0)):
+    scaled = {**old, 'rope_scaling': {'type': kind, 'factor': 4.0}}
+    assert public_config.model_config(scaled).rotary_scaling == scaling
+
+
 @pytest.mark.parametrize(
   ('family', 'change', 'message'),
   [

@@ -166,9 +166,10 @@ def clipped_policy_loss(
   """-Σ min(ρ A, clip(ρ, 1 - ε, 1 + ε) A), ρ = e^(log π - log π_old).
 
   `clipped` counts tokens whose objective the clip changed, `outside` those
-  whose ratio lies outside the range; `approx_kl` sums ρ - 1 - log ρ.
+  whose ratio lies outside the range; `log_ratio` sums |log ρ|, `approx_kl`
+  ρ - 1 - log ρ.
   """
-  names = ('total', 'weight', 'clipped', 'outside', 'ratio', 'approx_kl')
+  names = 'total weight clipped outside ratio log_ratio approx_kl'.split()
   out = dict.fromkeys(names, 0.0)
   for e, row in enumerate(mask):
     for t, is_real in enumerate(row):
@@ -183,6 +184,7 @@ def clipped_policy_loss(
       out['clipped'] += float(held * advantage < ratio * advantage)
       out['outside'] += float(held != ratio)
       out['ratio'] += ratio
+      out['log_ratio'] += abs(gap)
       out['approx_kl'] += math.expm1(gap) - gap
   return out
 

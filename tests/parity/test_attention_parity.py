@@ -157,7 +157,7 @@ def test_cached_attention_reads_the_slots_in_use(lengths):
   keys, values = np.float32(rng.normal(size=(2, 2, KEY_HEADS, slots, WIDTH)))
   for b, length in enumerate(lengths):
     keys[b, :, length:], values[b, :, length:] = 50, 1e4
-  got = cached(q, keys[None], values[None], 0, np.int32(lengths))
+  got = cached(q, keys, values, np.int32(lengths))
   for b, length in enumerate(lengths):
     for head in range(HEADS):
       group = head // (HEADS // KEY_HEADS)

@@ -76,6 +76,7 @@ CONFIG = RLHFConfig(
   discount=0.97,
   value_coef=0.5,
   center_scores=False,
+  recompute_log_probs=True,  # the replies are given, not sampled
 )
 NETWORKS = ppo_step.Networks(*[ladder.build(MODEL)] * 3)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hh_jax.config import DataConfig, OptimizerConfig, RLHFConfig
-from hh_jax.stages import ppo_step, rlhf, rollout
+from hh_jax.stages import ppo_iteration, ppo_step, rollout
 from hh_jax.training import state as state_lib
 from hh_jax.types import Rollout
 from tests.stages import rollouts, toys
@@ -38,16 +38,20 @@ def pack(examples, size=NUM):
   )
 
 
+AGAIN = dataclasses.replace(CONFIG, recompute_log_probs=True)
+
+
 @functools.lru_cache
-def read():
-  return jax.jit(ppo_step.make_score(CONFIG, NETWORKS))(
+def read(is_again=True):
+  config = AGAIN if is_again else CONFIG
+  return jax.jit(ppo_step.make_score(config, NETWORKS))(
     *networks(), pack(range(NUM))
   )
 
 
-def make_rollout(config=CONFIG, is_low_precision=False):
-  return rlhf.as_rollout(
-    config, is_low_precision, rollouts.sampled(NUM), [read()]
+def make_rollout(config=CONFIG):
+  return ppo_iteration.as_rollout(
+    rollouts.sampled(NUM), [read(config.recompute_log_probs)]
   )[0]
 
 
@@ -175,22 +179,61 @@ def test_the_first_ratio_is_one_with_the_samplers_log_probs():
 
 
 def test_the_first_ratio_is_one_with_recomputed_log_probs():
-  recompute = dataclasses.replace(CONFIG, recompute_log_probs=True)
-  _, metrics = update(recompute)
+  _, metrics = update(AGAIN)
   np.testing.assert_allclose(metrics['ppo/ratio'], 1.0, atol=1e-6)
   assert abs(float(metrics['ppo/approx_kl'])) < 1e-6
 
 
-def test_in_low_precision_the_trainers_log_probs_are_used():
-  own = jnp.where(make_rollout().mask, read()['log_probs'], 0.0)
-  np.testing.assert_array_equal(make_rollout(CONFIG, True).log_probs, own)
+def test_log_probs_that_are_read_again_replace_the_samplers():
   sampled = rollouts.sampled(NUM)
+  own = jnp.where(sampled.mask, read()['log_probs'], 0.0)
+  np.testing.assert_array_equal(make_rollout(AGAIN).log_probs, own)
   np.testing.assert_array_equal(make_rollout().log_probs, sampled.log_probs)
-  _, mismatch = rlhf.as_rollout(CONFIG, False, sampled, [read()])
-  assert 0 <= float(mismatch) < 1e-4
-  off = dataclasses.replace(sampled, log_probs=sampled.log_probs - 0.5)
-  _, mismatch = rlhf.as_rollout(CONFIG, False, off, [read()])
-  np.testing.assert_allclose(mismatch, 0.5, atol=1e-4)
+  for shift in (0.0, 0.5):
+    off = dataclasses.replace(sampled, log_probs=sampled.log_probs - shift)
+    _, metrics = ppo_iteration.as_rollout(off, [read()])
+    mismatch = metrics[ppo_iteration.MISMATCH]
+    np.testing.assert_allclose(mismatch, shift, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+  'change, is_read',
+  [
+    ({}, False),
+    ({'compute_dtype': 'bfloat16'}, True),
+    ({'compute_dtype': 'bfloat16', 'cache_dtype': 'float32'}, True),
+    ({'cache_dtype': 'bfloat16'}, True),
+  ],
+)
+def test_in_low_precision_log_probs_are_read_again(change, is_read):
+  policy = dataclasses.replace(toys.MODEL.config, **change)
+  assert ppo_step.reads_policy(CONFIG, policy) == is_read
+  assert ppo_step.reads_policy(AGAIN, policy)
+
+
+def test_what_the_sampler_knows_is_not_computed_again():
+  """Whole forward passes: of the reference, the values and the PM."""
+
+  def num_passes(config):
+    score = ppo_step.make_score(config, NETWORKS)
+    found = jax.make_jaxpr(score)(*networks(), pack(range(NUM)))
+    return sum(step.primitive.name == 'scan' for step in found.eqns)
+
+  assert (num_passes(CONFIG), num_passes(AGAIN)) == (3, 4)
+
+
+def test_without_reading_again_the_first_update_tells_the_mismatch():
+  _, found = update()
+  gap = jnp.abs(make_rollout(AGAIN).log_probs - make_rollout().log_probs)
+  mask = np.asarray(make_rollout().mask)[[4, 1, 3]]
+  expected = np.asarray(gap)[[4, 1, 3]][mask].mean()
+  np.testing.assert_allclose(found['ppo/log_ratio'], expected, atol=2e-7)
+  means = ppo_iteration.mean_metrics([found, update(times=4)[1]])
+  joined = ppo_iteration.join_metrics({}, means)
+  assert joined[ppo_iteration.MISMATCH] == found['ppo/log_ratio']
+  judged = {ppo_iteration.MISMATCH: jnp.float32(0.25)}
+  joined = ppo_iteration.join_metrics(judged, means)
+  assert joined[ppo_iteration.MISMATCH] == 0.25
 
 
 @pytest.mark.slow
@@ -285,7 +328,7 @@ def test_prompts_come_epoch_after_epoch(t):
   )
 
   def drawn(t):
-    found = rlhf.draw_prompts(config, pool, t)
+    found = ppo_iteration.draw_prompts(config, pool, t)
     prompts = [int(ids[0]) - 3 for ids in found.prompts]
     np.testing.assert_array_equal(found.example_ids % 10, prompts)
     return found.example_ids.tolist()

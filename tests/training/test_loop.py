@@ -13,7 +13,14 @@ from hh_jax.training import state as state_lib
 FINGERPRINT = {'stage': 'toy'}
 
 
-def run(workdir, advance, total_steps=4, fingerprint=FINGERPRINT, **fields):
+def run(
+  workdir,
+  advance,
+  total_steps=4,
+  fingerprint=FINGERPRINT,
+  hooks=loop.NO_HOOKS,
+  **fields,
+):
   state = state_lib.init_state({'x': jnp.zeros(2)}, optax.sgd(0.1))
   return loop.run_loop(
     workdir,
@@ -23,6 +30,7 @@ def run(workdir, advance, total_steps=4, fingerprint=FINGERPRINT, **fields):
     fingerprint=fingerprint,
     loop=LoopConfig(**fields),
     stage='toy',
+    hooks=hooks,
   )
 
 
