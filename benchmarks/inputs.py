@@ -31,6 +31,9 @@ LONGEST = 512  # tokens of a prompt and a reply; longer pairs are left out
 SAMPLED = 128  # most tokens of a sampled reply
 MEAN_REPLY = 50.0  # tokens; of the real replies (see `hh_lengths.json`)
 END_BIAS = 20.0
+# Of the block matrices at the start: a network whose blocks hardly matter
+# would hide a wrong one.
+BLOCK_SCALE = 4.0
 SEED = 0
 NUM_ROWS, ROW_LENGTH = 64, 512  # of text for language modelling
 
@@ -133,6 +136,16 @@ def public_config(config: ModelConfig) -> dict[str, object]:
   }
 
 
+def louder(params: dict) -> dict:
+  """Weights whose blocks matter as much as those of a trained network."""
+
+  def scale(path: tuple, x: np.ndarray) -> np.ndarray:
+    return x * BLOCK_SCALE if path[-1].key == 'kernel' else x
+
+  blocks = jax.tree_util.tree_map_with_path(scale, params['blocks'])
+  return {**params, 'blocks': blocks}
+
+
 def end_replies(params: dict, mean_length: float) -> dict:
   """Weights whose next token is end-of-text with probability 1 / mean_length.
 
@@ -160,7 +173,7 @@ def write_networks(folder: pathlib.Path, config: ModelConfig) -> None:
     place = folder / name
     place.mkdir(parents=True)
     params = ladder.init(model, jax.random.key(number))
-    params = jax.tree.map(np.asarray, params)
+    params = louder(jax.tree.map(np.asarray, params))
     if name == 'policy':
       params = end_replies(params, MEAN_REPLY)
     else:

@@ -110,7 +110,6 @@ JOBS = (
       'max_new': 128,
       'row_length': 512,
       'rate': 1e-6,
-      'warm_up': 3,
       'repeats': 2,
     },
   ),

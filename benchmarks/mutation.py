@@ -2,11 +2,12 @@
 
   python -m benchmarks.mutation --record=results/mutation.json
 
-1. cosmic-ray, in an environment of its own, changes one operator, number or
-   condition at a time. Operators are replaced by those of their kind: a shift
+1. cosmic-ray, in an environment of its own, lists every change of one operator,
+   number or condition. Operators are replaced by those of their kind: a shift
    in place of a sum would be noticed by any test at all.
 2. The tests of the module run on each change, those of the module first, until
-   one fails. A module is done in a copy of the repository, two at a time.
+   one fails. Each is a fork of a process that has imported everything but the
+   library, in a copy of the repository; two modules are done at a time.
 3. The result names every change that no test noticed.
 """
 
@@ -15,20 +16,21 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import dataclasses
+import importlib
 import json
+import multiprocessing
 import os
 import pathlib
 import re
 import shlex
 import shutil
-import sqlite3
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
-
-from hh_jax.report import record
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOOL = 'cosmic-ray==8.7.0'
@@ -47,18 +49,12 @@ KINDS = (  # an operator is replaced by one of its kind
   {'Eq', 'NotEq', 'Lt', 'LtE', 'Gt', 'GtE'},
   {'USub', 'Invert', 'Not', 'Delete'},
 )
-OPERATOR = re.compile(r'core/Replace(?:Binary|Comparison|Unary)Operator_(\w+)')
+OPERATOR = re.compile(r'Replace(?:Binary|Comparison|Unary)Operator_(\w+)')
 ANNOTATION = re.compile(r'^\s*(\w+: |\) -> |def )[^=]*\|')
-SETTINGS = """
-[cosmic-ray]
-module-path = "{module}"
-timeout = {timeout}
-excluded-modules = []
-test-command = "{command}"
-[cosmic-ray.distributor]
-name = "local"
-"""
+WARM = ('flax.linen', 'hypothesis', 'jax', 'jaxtyping', 'optax', 'pytest')
+OWN = ('benchmarks', 'hh_jax', 'tests')  # imported anew for every change
 
+Change = dict[str, Any]  # a line of `mutants`
 Row = dict[str, Any]
 
 
@@ -94,13 +90,12 @@ def modules() -> list[Module]:
 
 
 def install(folder: pathlib.Path) -> pathlib.Path:
-  """Makes the tool's environment; returns its command."""
-  tool = folder / 'bin/cosmic-ray'
-  if not tool.exists():
+  """Makes the tool's environment; returns its Python."""
+  python = folder / 'bin/python'
+  if not python.exists():
     subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
-    pip = [str(folder / 'bin/python'), '-m', 'pip', 'install', '-qq']
-    subprocess.run([*pip, TOOL], check=True)
-  return tool
+    subprocess.run([python, '-m', 'pip', 'install', '-qq', TOOL], check=True)
+  return python
 
 
 def copy_repository(place: pathlib.Path) -> None:
@@ -118,39 +113,18 @@ def copy_repository(place: pathlib.Path) -> None:
       shutil.copy2(ROOT / name, place / name)
 
 
-def measure(module: Module, tool: pathlib.Path) -> Row:
-  """Plants every fault of a module; returns its row."""
-  with tempfile.TemporaryDirectory() as folder:
-    place = pathlib.Path(folder)
-    copy_repository(place)
-    command = shlex.join(
-      [sys.executable, '-m', 'pytest', '-x', '-q', *module.tests]
-    )
-    environ = {
-      **os.environ,
-      'PYTHONPATH': folder,
-      'JAX_PLATFORMS': 'cpu',
-      'PYTHONDONTWRITEBYTECODE': '1',
-    }
-
-    def call(*arguments: str) -> str:
-      return subprocess.run(
-        arguments,
-        cwd=place,
-        env=environ,
-        check=True,
-        capture_output=True,
-        text=True,
-      ).stdout
-
-    call(*shlex.split(command))  # without a fault nothing may fail
-    (place / 'mutation.toml').write_text(
-      SETTINGS.format(module=module.path, timeout=TIMEOUT, command=command)
-    )
-    call(str(tool), 'init', 'mutation.toml', 'mutation.sqlite')
-    leave_out(place / 'mutation.sqlite', (place / module.path).read_text())
-    call(str(tool), 'exec', 'mutation.toml', 'mutation.sqlite')
-    return row_of(module, call(str(tool), 'dump', 'mutation.sqlite'))
+def changes(module: Module, python: pathlib.Path) -> list[Change]:
+  """The changes of a module that tell something."""
+  script = ROOT / 'benchmarks/mutants.py'
+  lines = (ROOT / module.path).read_text().splitlines()
+  listed = subprocess.run(
+    [python, script, ROOT / module.path],
+    check=True,
+    capture_output=True,
+    text=True,
+  ).stdout
+  found = map(json.loads, listed.splitlines())
+  return [c for c in found if is_telling(c['operator'], lines[c['line'] - 1])]
 
 
 def is_telling(operator: str, line: str) -> bool:
@@ -163,40 +137,67 @@ def is_telling(operator: str, line: str) -> bool:
   return is_of_kind and not (before == 'BitOr' and ANNOTATION.match(line))
 
 
-def leave_out(session: pathlib.Path, source: str) -> None:
-  """Removes the changes that tell nothing from a session."""
-  lines = source.splitlines()
-  with sqlite3.connect(session) as connection:
-    found = connection.execute(
-      'SELECT job_id, operator_name, start_pos_row FROM mutation_specs'
-    ).fetchall()
-    easy = [
-      (job,)
-      for job, operator, row in found
-      if not is_telling(operator, lines[row - 1])
-    ]
-    for table in ('mutation_specs', 'work_items'):
-      connection.executemany(f'DELETE FROM {table} WHERE job_id = ?', easy)
+def warm() -> None:
+  """Imports what every run of the tests needs and no change touches."""
+  os.environ.update(JAX_PLATFORMS='cpu', PYTHONDONTWRITEBYTECODE='1')
+  for name in WARM:
+    importlib.import_module(name)
 
 
-def row_of(module: Module, dump: str) -> Row:
-  """Counts what became of the changes, and names those nobody noticed."""
-  killed, survivors = 0, []
-  for line in dump.splitlines():
-    item, result = json.loads(line)
-    if result['test_outcome'] != 'survived':
-      killed += 1
-      continue
-    for change in item['mutations']:
-      name = change['operator_name'].removeprefix('core/')
-      survivors.append(f'line {change["start_pos"][0]}: {name}')
-  total = killed + len(survivors)
+def passes(place: pathlib.Path, tests: Sequence[str]) -> bool:
+  """Whether these tests pass in a copy of the repository, within `TIMEOUT`."""
+  child = os.fork()
+  if not child:
+    run_tests(place, tests)
+  ends = time.monotonic() + TIMEOUT
+  while time.monotonic() < ends:
+    finished, status = os.waitpid(child, os.WNOHANG)
+    if finished:
+      return status == 0
+    time.sleep(0.02)
+  os.kill(child, signal.SIGKILL)
+  os.waitpid(child, 0)
+  return False
+
+
+def run_tests(place: pathlib.Path, tests: Sequence[str]) -> NoReturn:
+  """Runs tests in this process, which ends with their exit code."""
+  silence = os.open(os.devnull, os.O_WRONLY)
+  os.dup2(silence, 1)
+  os.dup2(silence, 2)
+  os.chdir(place)
+  sys.dont_write_bytecode = True
+  sys.path[:] = [
+    str(place),
+    *(p for p in sys.path if p and pathlib.Path(p).resolve() != ROOT),
+  ]
+  for name in list(sys.modules):
+    if name.partition('.')[0] in OWN:
+      del sys.modules[name]
+  pytest = importlib.import_module('pytest')
+  os._exit(pytest.main(['-x', '-q', '-p', 'no:cacheprovider', *tests]))
+
+
+def measure(module: Module, python: pathlib.Path) -> Row:
+  """Plants every fault of a module; returns its row."""
+  survivors = []
+  found = changes(module, python)
+  with tempfile.TemporaryDirectory() as folder:
+    place = pathlib.Path(folder)
+    copy_repository(place)
+    if not passes(place, module.tests):
+      raise RuntimeError(f'{module.name}: tests fail without a fault')
+    for change in found:
+      (place / module.path).write_text(change['source'])
+      if passes(place, module.tests):
+        survivors.append(f'line {change["line"]}: {change["operator"]}')
+  noticed = len(found) - len(survivors)
   return {
     'module': module.name,
-    'changes': total,
-    'noticed': killed,
-    'share': killed / total if total else 1.0,
-    'survivors': sorted(survivors),
+    'changes': len(found),
+    'noticed': noticed,
+    'share': noticed / len(found) if found else 1.0,
+    'survivors': survivors,
   }
 
 
@@ -211,11 +212,15 @@ def main() -> None:
   parser.add_argument('--record', type=pathlib.Path)
   options = parser.parse_args()
   started = time.perf_counter()
-  tool = install(options.tool.resolve())
+  python = install(options.tool.resolve())
   wanted = [m for m in modules() if options.modules in m.name]
   rows: list[Row] = []
-  with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
-    for row in pool.map(lambda module: measure(module, tool), wanted):
+  with concurrent.futures.ProcessPoolExecutor(
+    options.workers, multiprocessing.get_context('spawn'), initializer=warm
+  ) as pool:
+    tasks = [pool.submit(measure, module, python) for module in wanted]
+    for task in concurrent.futures.as_completed(tasks):
+      row = task.result()
       rows.append(row)
       print(
         f'{row["module"]}: {row["noticed"]} of {row["changes"]} noticed',
@@ -224,6 +229,8 @@ def main() -> None:
   noticed, total = (sum(r[n] for r in rows) for n in ('noticed', 'changes'))
   print(f'all: {noticed} of {total}, {noticed / max(total, 1):.1%}')
   if options.record:
+    from hh_jax.report import record
+
     record.write_result(
       options.record,
       rows,

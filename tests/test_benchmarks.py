@@ -27,7 +27,6 @@ SMALL = {
   'k': 2,
   'max_new': 8,
   'repeats': 1,
-  'warm_up': 1,
 }
 
 

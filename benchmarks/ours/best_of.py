@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from benchmarks import clock
+from benchmarks.ours import sampling as sampling_lib
 from benchmarks.ours import setting
 from hh_jax.config import SamplingConfig
 from hh_jax.evals import scoring
@@ -55,6 +56,7 @@ def main() -> None:
     units=ids.size,
     samples=samples,
     checks={
+      'greedy': sampling_lib.greedy_text(policy, policy_params, prompts),
       'scores': score(given)[:, 0].tolist(),
       'mean_reply': [float(np.mean(tokens)) / ids.size],
     },

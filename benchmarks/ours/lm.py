@@ -9,10 +9,25 @@ import numpy as np
 from benchmarks import clock
 from benchmarks.ours import setting
 from hh_jax.config import OptimizerConfig
-from hh_jax.models import ladder
+from hh_jax.models import ladder, readout
+from hh_jax.models.transformer import Transformer
 from hh_jax.stages import pretrain
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
+from hh_jax.types import Packed, Params
+
+
+def first_log_probs(
+  model: Transformer, params: Params, batch: Packed
+) -> list[float]:
+  """Of the tokens of the first row, before training."""
+
+  @jax.jit
+  def read(params: Params) -> jax.Array:
+    hidden = ladder.forward(model, params, batch).hidden
+    return readout.token_log_probs(model, params, hidden, batch)[0, 1:]
+
+  return read(params).tolist()
 
 
 def main() -> None:
@@ -28,6 +43,7 @@ def main() -> None:
     model.config,
     10**6,
   )
+  log_probs = first_log_probs(model, params, batch)
   step = jax.jit(pretrain.make_pretrain_step(model, tx), donate_argnums=0)
   state = state_lib.init_state(params, tx)
   losses = []
@@ -42,7 +58,7 @@ def main() -> None:
     options.out,
     units=text.size,
     samples=samples,
-    checks={'losses': losses[:3]},
+    checks={'log_probs': log_probs, 'losses': losses[:3]},
     settings=setting.settings(job),
   )
 

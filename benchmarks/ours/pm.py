@@ -8,9 +8,25 @@ from benchmarks import clock
 from benchmarks.ours import setting
 from hh_jax.config import DataConfig, OptimizerConfig
 from hh_jax.data import packing, trees
+from hh_jax.models import heads, ladder
+from hh_jax.models.transformer import Transformer
 from hh_jax.stages import preference
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
+from hh_jax.types import Packed, Params
+
+
+def first_scores(
+  model: Transformer, params: Params, batch: Packed
+) -> list[float]:
+  """Of the chosen replies of the first batch, before training."""
+
+  @jax.jit
+  def read(params: Params) -> jax.Array:
+    hidden = ladder.forward(model, params, batch).hidden
+    return heads.scores_at(params, hidden, batch.score_index)[:, 0]
+
+  return read(params).tolist()
 
 
 def main() -> None:
@@ -35,6 +51,7 @@ def main() -> None:
     row_buckets=packing.row_buckets(groups, data.row_length),
     counts={},
   )
+  scores = first_scores(model, params, batches(0))
   tx = optimizer.make_optimizer(
     OptimizerConfig(lr_override=job['rate']), model.config, 10**6
   )
@@ -58,7 +75,11 @@ def main() -> None:
     options.out,
     units=size * count,
     samples=samples,
-    checks={'losses': losses[:2]},
+    checks={
+      'scores': scores,
+      'first_loss': losses[:1],
+      'second_loss': losses[1:2],
+    },
     settings=f'{setting.settings(job)}; trees in rows of '
     f'{data.row_length}, {batches.row_buckets} rows, '
     f'{padded / real:.2f} places a token',

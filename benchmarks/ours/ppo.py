@@ -80,6 +80,13 @@ def read_given(
   }
 
 
+def mean_move(params: Params, before: Params) -> float:
+  """Mean distance of a parameter from where it was."""
+  moved = jax.tree.map(lambda x, y: float(jnp.abs(x - y).sum()), params, before)
+  sizes = jax.tree.map(jnp.size, params)
+  return sum(jax.tree.leaves(moved)) / sum(jax.tree.leaves(sizes))
+
+
 def main() -> None:
   options = clock.arguments()
   job = options.job
@@ -120,10 +127,15 @@ def main() -> None:
     replies = timed('sample', phases.sample, state.params['policy'], t)
     goal, judged = timed('score', phases.judge, state, frozen, replies)
     state, learnt = timed('update', phases.learn, state, replies, goal, t)
+    if not t:
+      moved = mean_move(state.params['policy'], policy_params)
+      checks['moved'] = [moved / job['rate']]
     joined = ppo_iteration.join_metrics(judged, learnt)
     seen.append({name: float(x) for name, x in joined.items()})
+    if seen[-1]['train/skipped']:
+      raise RuntimeError(f'iteration {t} was not applied: {seen[-1]}')
 
-  for _ in range(job['warm_up']):
+  for _ in range(setting.WARM_UP):
     run()
   samples = clock.seconds_of(run, job['repeats'], lambda: None)
   measured = slice(-len(samples), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
@@ -10,6 +12,7 @@ from benchmarks.ours import setting
 from hh_jax.config import SamplingConfig
 from hh_jax.data.tokenizer import EOT_ID
 from hh_jax.generation import decode
+from hh_jax.models.transformer import Transformer
 from hh_jax.types import Params
 
 NUM_GREEDY, GREEDY_TOKENS = 8, 24
@@ -19,6 +22,23 @@ def without_end(params: Params) -> Params:
   """Weights under which end-of-text is never the likeliest token."""
   embedding = params['embed']['embedding'].at[EOT_ID].multiply(-1)
   return {**params, 'embed': {'embedding': embedding}}
+
+
+def greedy_text(
+  model: Transformer, params: Params, prompts: Sequence[np.ndarray]
+) -> list[list[int]]:
+  """The likeliest tokens that continue the first prompts."""
+  found = decode.generate(
+    model,
+    without_end(params),
+    prompts[:NUM_GREEDY],
+    np.arange(len(prompts[:NUM_GREEDY])),
+    jax.random.key(0),
+    SamplingConfig(
+      max_new_tokens=GREEDY_TOKENS, temperature=1e-6, stop_at_turn=False
+    ),
+  )
+  return found.tokens.tolist()
 
 
 def main() -> None:
@@ -50,22 +70,12 @@ def main() -> None:
       run()
 
   samples = clock.seconds_of(run, job['repeats'], warm_up)
-  greedy = decode.generate(
-    model,
-    without_end(params),
-    prompts[:NUM_GREEDY],
-    np.arange(len(prompts[:NUM_GREEDY])),
-    jax.random.key(0),
-    SamplingConfig(
-      max_new_tokens=GREEDY_TOKENS, temperature=1e-6, stop_at_turn=False
-    ),
-  )
   clock.finish(
     options.out,
     units=float(np.mean(tokens)),
     samples=samples,
     checks={
-      'greedy': greedy.tokens.tolist(),
+      'greedy': greedy_text(model, params, prompts),
       'mean_reply': [float(np.mean(tokens)) / len(prompts)],
     },
     settings=f'{setting.settings(job)}; {job["slots"]} slots',

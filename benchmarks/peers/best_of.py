@@ -23,13 +23,14 @@ def main() -> None:
     pm = pm.to(torch.bfloat16)
   lists = clock.read_lists(options.inputs / 'comparisons.npz')
   prompts = [prompt.tolist() for prompt in lists['prompts'][: job['prompts']]]
+  is_autocast = job['variant'] == 'autocast'
   tokens: list[int] = []
 
   def score(texts: list[list[int]]) -> list[float]:
     scores: list[float] = []
     for start in range(0, len(texts), job['slots']):
       ids, mask = setting.padded(texts[start : start + job['slots']], 'right')
-      with torch.inference_mode():
+      with torch.inference_mode(), sampling.autocast(is_autocast):
         found = pm(input_ids=ids, attention_mask=mask, use_cache=False).logits
       scores += found[:, 0].float().tolist()
     return scores
@@ -41,7 +42,9 @@ def main() -> None:
       asked = [
         p for p in prompts[start : start + group] for _ in range(job['k'])
       ]
-      replies = sampling.sample(policy, asked, max_new_tokens=job['max_new'])
+      replies = sampling.sample(
+        policy, asked, is_autocast=is_autocast, max_new_tokens=job['max_new']
+      )
       tokens.extend(map(len, replies))
       for prompt, reply in zip(asked, replies, strict=True):
         content = reply[:-1] if reply[-1] == EOT else reply
@@ -50,7 +53,8 @@ def main() -> None:
     found.argmax(1)
 
   def warm_up() -> None:
-    sampling.sample(policy, prompts[:2] * job['k'], max_new_tokens=16)
+    asked = prompts[:2] * job['k']
+    sampling.sample(policy, asked, is_autocast=is_autocast, max_new_tokens=16)
 
   samples = clock.seconds_of(run, job['repeats'], warm_up)
   given = [
@@ -61,7 +65,11 @@ def main() -> None:
     options.out,
     units=len(prompts) * job['k'],
     samples=samples,
-    checks={'scores': score(given), 'mean_reply': [float(np.mean(tokens))]},
+    checks={
+      'greedy': sampling.greedy_text(policy, prompts, is_autocast),
+      'scores': score(given),
+      'mean_reply': [float(np.mean(tokens))],
+    },
     settings=f'transformers {transformers.__version__} generate, '
     f'{sampling.weights(job)}, batches of {job["slots"]}',
   )

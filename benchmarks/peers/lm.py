@@ -25,6 +25,9 @@ def main() -> None:
     weight_decay=0.01,
     fused=True,
   )
+  with torch.no_grad(), setting.precision(job):
+    logits = model(input_ids=tokens[:1], use_cache=False).logits[0, :-1]
+  log_probs = logits.float().log_softmax(-1).gather(1, tokens[0, 1:, None])
   network = torch.compile(model) if job['variant'] == 'compile' else model
   losses = []
 
@@ -42,7 +45,7 @@ def main() -> None:
     options.out,
     units=text.size,
     samples=samples,
-    checks={'losses': losses[:3]},
+    checks={'log_probs': log_probs[:, 0].tolist(), 'losses': losses[:3]},
     settings=f'torch {torch.__version__} {job["variant"]}, '
     f'{setting.settings(job)}, sdpa, fused AdamW',
   )

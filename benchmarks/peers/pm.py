@@ -19,6 +19,8 @@ import trl
 from benchmarks import clock
 from benchmarks.peers import setting, words
 
+NAMES = ('first_loss', 'second_loss')
+
 
 class Watch(transformers.TrainerCallback):
   """When each step ended; calls `look` after the first one."""
@@ -80,6 +82,11 @@ def main() -> None:
     callbacks=[watch],
   )
   losses: list[float] = []
+  scores = []
+  for row in first:
+    with torch.no_grad(), setting.precision(job):
+      found = model(torch.tensor([row['chosen_ids']])).logits
+    scores.append(float(found))
 
   def look(batch: list[dict[str, list[int]]]) -> None:
     with torch.no_grad(), setting.precision(job):
@@ -96,7 +103,7 @@ def main() -> None:
     options.out,
     units=num_steps * size,
     samples=np.diff(ends)[1:],
-    checks={'losses': losses},
+    checks={'scores': scores, **dict(zip(NAMES, ([x] for x in losses)))},
     settings=f'TRL {trl.__version__} RewardTrainer, {setting.settings(job)}, '
     f'no checkpointing{", sorted by length" * (job["variant"] == "sorted")}',
   )

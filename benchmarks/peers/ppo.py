@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import datasets
@@ -22,6 +23,7 @@ from benchmarks import clock
 from benchmarks.peers import setting, words
 
 NUM_CHECKED = 8
+WARM_UP = 1  # iterations; nothing is compiled
 
 
 class Phases(transformers.TrainerCallback):
@@ -32,6 +34,7 @@ class Phases(transformers.TrainerCallback):
     self.scored: list[float] = []
     self.updated: list[float] = []
     self.lengths: list[float] = []
+    self.look: Callable[[], None] = lambda: None  # after the first iteration
 
   def watch(self) -> None:
     """Wraps the functions that end sampling and scoring."""
@@ -55,6 +58,8 @@ class Phases(transformers.TrainerCallback):
 
   def on_step_end(self, *args: object, **kwargs: object) -> None:
     self.updated.append(time.perf_counter())
+    if len(self.updated) == 2:
+      self.look()
 
 
 def mean_length(replies: torch.Tensor) -> float:
@@ -73,9 +78,10 @@ def configuration(job: dict[str, Any]) -> ppo.PPOConfig:
     num_mini_batches=job['minibatches'],
     local_rollout_forward_batch_size=job['prompts'],
     num_ppo_epochs=job['passes'],
-    total_episodes=job['prompts'] * (job['warm_up'] + job['repeats']),
+    total_episodes=job['prompts'] * (WARM_UP + job['repeats']),
     num_sample_generations=0,
     learning_rate=job['rate'],
+    adam_beta2=0.95,
     lr_scheduler_type='constant',
     response_length=job['max_new'],
     temperature=1.0,
@@ -121,8 +127,15 @@ def main() -> None:
   policy = setting.network(causal, options.inputs, 'policy')
   pm = setting.network(scoring, options.inputs, 'pm')
   checks = read_given(policy.eval(), pm.eval(), lists, job['max_new'])
+  start = torch.cat([p.detach().flatten() for p in policy.parameters()])
   phases = Phases()
   phases.watch()
+
+  def look() -> None:
+    now = torch.cat([p.detach().flatten() for p in policy.parameters()])
+    checks['moved'] = [float((now - start).abs().mean()) / job['rate']]
+
+  phases.look = look
   trainer = ppo.PPOTrainer(
     args=configuration(job),
     processing_class=words.tokenizer('left'),
@@ -141,7 +154,7 @@ def main() -> None:
     trainer.train()
   started, ended = np.array(phases.updated[:-1]), np.array(phases.updated[1:])
   sampled, scored = np.array(phases.sampled), np.array(phases.scored)
-  measured = slice(job['warm_up'], None)
+  measured = slice(WARM_UP, None)
   clock.finish(
     options.out,
     units=job['prompts'],

@@ -6,6 +6,9 @@ In bfloat16 the weights are converted; `autocast` converts operands instead, and
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import numpy as np
 import torch
 import transformers
@@ -26,8 +29,7 @@ def sample(
 ) -> list[list[int]]:
   """Replies to left-padded prompts, cut after end-of-text."""
   ids, mask = setting.padded(prompts, 'left')
-  job = {'dtype': 'bfloat16' if is_autocast else 'float32'}
-  with torch.inference_mode(), setting.precision(job):
+  with torch.inference_mode(), autocast(is_autocast):
     whole = model.generate(
       input_ids=ids,
       attention_mask=mask,
@@ -38,6 +40,29 @@ def sample(
   for row in whole[:, ids.shape[1] :].tolist():
     replies.append(row[: row.index(EOT) + 1] if EOT in row else row)
   return replies
+
+
+def autocast(is_on: bool) -> contextlib.AbstractContextManager[Any]:
+  return setting.precision({'dtype': 'bfloat16' if is_on else 'float32'})
+
+
+def greedy_text(
+  model: transformers.PreTrainedModel,
+  prompts: list[list[int]],
+  is_autocast: bool,
+) -> list[list[int]]:
+  """The likeliest tokens; from then on the model never ends a reply."""
+  with torch.no_grad():
+    model.get_input_embeddings().weight[EOT] *= -1
+  return sample(
+    model,
+    prompts[:NUM_GREEDY],
+    is_autocast=is_autocast,
+    max_new_tokens=GREEDY_TOKENS,
+    do_sample=False,
+    top_k=None,
+    top_p=None,
+  )
 
 
 def decoding_network(
@@ -87,24 +112,13 @@ def main() -> None:
     sample(model, prompts[:size], is_autocast=is_autocast, max_new_tokens=16)
 
   samples = clock.seconds_of(run, job['repeats'], warm_up)
-  with torch.no_grad():
-    model.get_input_embeddings().weight[EOT] *= -1
-  first = [prompt.tolist() for prompt in lists['prompts'][:NUM_GREEDY]]
-  greedy = sample(
-    model,
-    first,
-    is_autocast=is_autocast,
-    max_new_tokens=GREEDY_TOKENS,
-    do_sample=False,
-    top_k=None,
-    top_p=None,
-  )
+  first = [prompt.tolist() for prompt in lists['prompts']]
   clock.finish(
     options.out,
     units=float(np.mean(tokens)),
     samples=samples,
     checks={
-      'greedy': greedy,
+      'greedy': greedy_text(model, first, is_autocast),
       'mean_reply': [float(np.mean(tokens)) / len(prompts)],
     },
     settings=f'transformers {transformers.__version__} generate, '

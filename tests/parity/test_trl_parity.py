@@ -296,7 +296,7 @@ def test_the_weights_after_three_updates(role):
 
   def error(ours, theirs):
     gap = np.linalg.norm(np.asarray(ours, np.float64) - theirs)
-    return gap / np.linalg.norm(theirs)
+    return gap / max(np.linalg.norm(theirs), 1e-3)  # one bias stays at zero
 
   moved = jax.tree.map(error, before, after)
   assert max(jax.tree.leaves(moved)) > 0.01
