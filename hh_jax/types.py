@@ -4,7 +4,7 @@ Axis letters, used in shape comments and annotations only:
   B rows of a batch, T tokens of a row, P items (comparisons, prompts),
   C candidates of an item, E rollout examples, G response tokens,
   S cache slots, L layers, K heads, H width of a head, D model width,
-  F width of the MLP, V vocabulary.
+  F width of the MLP, V vocabulary; while sampling, N prompts, k samples each.
 """
 
 from __future__ import annotations
@@ -58,6 +58,25 @@ class LMOutput(flax.struct.PyTreeNode):
   cache: KVCache | None = None
 
 
+class SharedPrompts(flax.struct.PyTreeNode):
+  """Keys and values of prompts that k rows of a cache continue each.
+
+  `rows` and `member` are the same relation, read from either side: row b is
+  sample `member[b] % k` of prompt `member[b] // k`.
+  """
+
+  keys: tuple[jax.Array, ...]  # L times [N, K, P, H]
+  values: tuple[jax.Array, ...]  # L times [N, K, P, H]
+  length: jax.Array  # [N] int32, tokens of each prompt
+  rows: jax.Array  # [N, k] int32, row of each sample, B where there is none
+  member: jax.Array  # [B] int32
+
+  @property
+  def capacity(self) -> int:
+    """Tokens that a prompt can have (P)."""
+    return self.keys[0].shape[2]
+
+
 class KVCache(flax.struct.PyTreeNode):
   """Keys and values, written in place while decoding.
 
@@ -68,11 +87,20 @@ class KVCache(flax.struct.PyTreeNode):
   keys: tuple[jax.Array, ...]  # L times [B, K, S, H]
   values: tuple[jax.Array, ...]  # L times [B, K, S, H]
   length: jax.Array  # [B] int32, slots in use
+  shared: SharedPrompts | None = None  # what the rows continue
 
   @property
   def capacity(self) -> int:
     """Tokens that a row can hold (S)."""
     return self.keys[0].shape[2]
+
+  @property
+  def depth(self) -> jax.Array:
+    """Tokens before the next one of each row, [B] int32."""
+    if self.shared is None:
+      return self.length
+    num_samples = self.shared.rows.shape[1]
+    return self.length + self.shared.length[self.shared.member // num_samples]
 
 
 class DecodeState(flax.struct.PyTreeNode):
@@ -81,7 +109,7 @@ class DecodeState(flax.struct.PyTreeNode):
   A row is done when it sampled end-of-text, which stays in the reply, when its
   last tokens opened the next turn, in which case that marker is taken out
   again, or when all G tokens are drawn. Only the first sets `has_eot`.
-  `cache.length - num_sampled` is the length of the prompt while a row runs.
+  `cache.depth - num_sampled` is the length of the prompt while a row runs.
   """
 
   cache: KVCache

@@ -6,7 +6,8 @@
    early when every row is done and can be called again on what it returned.
 3. `generate` keeps a fixed number of slots busy: prompts are prefilled in
    groups of one size and of few lengths, so that few shapes are compiled, and
-   take the slots of finished replies between short calls of `decode`.
+   take the slots of finished replies between short calls of `decode`. A prompt
+   of several replies is read once a token for all of them (`prompts`).
 4. A sample depends on parameters, prompt, key and example id. Slots, groups
    and order change no draw, and log-probs only in how sums are rounded.
 
@@ -25,9 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hh_jax import sharding
-from hh_jax.config import SamplingConfig
+from hh_jax.config import ModelConfig, SamplingConfig
 from hh_jax.data.tokenizer import PAD_ID
 from hh_jax.generation import plan as plan_lib
+from hh_jax.generation import prompts as prompts_lib
 from hh_jax.generation import state as state_lib
 from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
@@ -98,8 +100,8 @@ def _read_prompts(
 # Apart from reading prompts, which takes far longer to compile and does not
 # depend on how much room the slots have.
 _insert = jax.jit(state_lib.insert, donate_argnums=0)
-_fit = jax.jit(state_lib.fit, static_argnums=2)
-_empty_state = jax.jit(state_lib.empty_state, static_argnums=(0, 1, 2, 3))
+_fit = jax.jit(state_lib.fit, static_argnums=3)
+_empty_state = jax.jit(state_lib.empty_state, static_argnums=(0, 1, 2, 3, 4))
 _draw_uniforms = jax.jit(state_lib.draw_uniforms, static_argnums=2)
 
 
@@ -127,7 +129,7 @@ def prefill(
   )
   rows = jnp.arange(num_rows, dtype=jnp.int32)
   cache, last_hidden = _read_prompts(model, params, prompts, lengths)
-  return state_lib.insert(state, cache, last_hidden, rows, rows, uniforms)
+  return state_lib.insert(state, cache, last_hidden, rows, rows, uniforms, rows)
 
 
 @functools.partial(
@@ -253,25 +255,39 @@ def generate(
   if sampling.stop_at_turn:
     stop_ids = tuple(tuple(int(i) for i in s) for s in stop_sequences)
   params = for_decoding(model, params)
-  # Prompts come longest first: no later one needs more room to start.
-  room = plan.room(max(lengths) + CHUNK_STEPS)
-  state = _empty_state(
-    model.config, plan.num_slots, room, sampling.max_new_tokens
-  )
+  state = _start(model.config, plan, max(lengths), sampling)
   waiting = collections.deque(plan.groups)
-  owner = np.full(plan.num_slots, -1)  # the reply in each slot, -1 where free
-  while waiting or np.any(owner >= 0):
-    while waiting and plan.has_room(owner, waiting[0]):
-      batch = plan.fill(waiting.popleft(), owner, prompts, uniforms)
+  seats = plan.seats()
+  while waiting or not seats.is_empty:
+    while waiting and seats.has_room(waiting[0]):
+      batch = plan.fill(waiting.popleft(), seats, prompts, uniforms)
       read = _read_prompts(model, params, batch.tokens, batch.lengths)
-      state = _insert(state, *read, batch.source, batch.slots, batch.uniforms)
-    state, owner = _trim(state, owner, plan, bool(waiting))
+      state = _insert(state, *read, *batch[2:])
+    state, seats = _trim(state, seats, plan, bool(waiting))
     state = decode(model, params, state, CHUNK_STEPS, sampling, stop_ids)
-    _collect(state, owner, results)
+    _collect(state, seats.replies, results)
     if progress is not None:
       left = sum(len(group) for group in waiting) * plan.num_samples
-      progress(ids.size - left - int(np.sum(owner >= 0)), ids.size)
+      running = int(np.sum(seats.replies >= 0))
+      progress(ids.size - left - running, ids.size)
   return results
+
+
+def _start(
+  config: ModelConfig,
+  plan: plan_lib.Plan,
+  longest: int,
+  sampling: SamplingConfig,
+) -> DecodeState:
+  """Free slots; prompts come longest first, so no later one needs more."""
+  reply = sampling.max_new_tokens
+  if not plan.num_places:
+    room = plan.room(longest + CHUNK_STEPS)
+    return _empty_state(config, plan.num_slots, room, reply, None)
+  shared = prompts_lib.Room(
+    plan.num_places, plan.num_samples, plan.room(longest)
+  )
+  return _empty_state(config, plan.num_slots, reply, reply, shared)
 
 
 def _empty_results(num_replies: int, num_columns: int) -> Generated:
@@ -284,15 +300,24 @@ def _empty_results(num_replies: int, num_columns: int) -> Generated:
 
 
 def _trim(
-  state: DecodeState, owner: np.ndarray, plan: plan_lib.Plan, is_waiting: bool
-) -> tuple[DecodeState, np.ndarray]:
-  """Slots and room for the next steps, no more; see `plan`."""
-  slots = plan.keep(owner, is_waiting)
-  longest = np.max(np.asarray(state.cache.length)[owner >= 0])
-  room = plan.room(int(longest) + CHUNK_STEPS)
-  if len(slots) == len(owner) and room == state.cache.capacity:
-    return state, owner
-  return _fit(state, slots, room), owner[slots]
+  state: DecodeState,
+  seats: plan_lib.Seats,
+  plan: plan_lib.Plan,
+  is_waiting: bool,
+) -> tuple[DecodeState, plan_lib.Seats]:
+  """Slots, places and room for the next steps, no more; see `plan`."""
+  slots, places = plan.keep(seats, is_waiting)
+  shared = state.cache.shared
+  if shared is None:
+    longest = np.max(np.asarray(state.cache.length)[seats.replies >= 0])
+    room, capacity = plan.room(int(longest) + CHUNK_STEPS), state.cache.capacity
+  else:
+    longest = np.max(np.asarray(shared.length)[seats.is_read])
+    room, capacity = plan.room(int(longest)), shared.capacity
+  before = len(seats.replies), len(seats.prompts), capacity
+  if (len(slots), len(places), room) == before:
+    return state, seats
+  return _fit(state, slots, places, room), seats.take(slots, places)
 
 
 def _collect(state: DecodeState, owner: np.ndarray, results: Generated) -> None:

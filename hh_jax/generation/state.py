@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from hh_jax import sharding
 from hh_jax.config import ModelConfig
 from hh_jax.data.tokenizer import EOT_ID, PAD_ID
+from hh_jax.generation import prompts as prompts_lib
 from hh_jax.types import DecodeState, KVCache
 
 StopIds = tuple[tuple[int, ...], ...]
@@ -37,17 +37,13 @@ def draw_uniforms(
   return jax.vmap(draw)(example_ids)
 
 
-def _split_rows(x: jax.Array) -> jax.Array:
-  return sharding.constrain(x, 'batch', 'heads', None, None)
-
-
 def _map_cache(
   change: Callable[..., jax.Array], length: jax.Array, *caches: KVCache
 ) -> KVCache:
   """A cache whose arrays are made from those of others, layer by layer."""
 
   def place(*arrays: jax.Array) -> jax.Array:
-    return _split_rows(change(*arrays))
+    return prompts_lib.split(change(*arrays))
 
   return KVCache(
     keys=tuple(map(place, *(cache.keys for cache in caches))),
@@ -57,7 +53,11 @@ def _map_cache(
 
 
 def empty_state(
-  config: ModelConfig, num_slots: int, capacity: int, max_new_tokens: int
+  config: ModelConfig,
+  num_slots: int,
+  capacity: int,
+  max_new_tokens: int,
+  shared: prompts_lib.Room | None = None,
 ) -> DecodeState:
   """Slots that are all done, to be filled by `insert`.
 
@@ -66,15 +66,18 @@ def empty_state(
     num_slots: Rows decoded at once (B).
     capacity: Tokens a row can hold, prompt and reply (S).
     max_new_tokens: Longest reply (G).
+    shared: Room for prompts that several rows continue; rows hold their
+      prompts themselves without it.
   """
   shape = (num_slots, config.kv_heads, capacity, config.width_of_head)
 
   def room() -> tuple[jax.Array, ...]:
     empty = jnp.zeros(shape, jnp.dtype(config.type_of_cache))
-    return tuple(_split_rows(empty) for _ in range(config.num_layers))
+    return tuple(prompts_lib.split(empty) for _ in range(config.num_layers))
 
   length = jnp.zeros((num_slots,), jnp.int32)
-  cache = KVCache(keys=room(), values=room(), length=length)
+  prompts = shared and prompts_lib.empty(config, num_slots, shared)
+  cache = KVCache(keys=room(), values=room(), length=length, shared=prompts)
   reply = (num_slots, max_new_tokens)
   return DecodeState(
     cache=cache,
@@ -95,6 +98,7 @@ def insert(
   source: Int[Array, 'W'],
   slots: Int[Array, 'W'],
   uniforms: Float[Array, 'W G'],
+  places: Int[Array, 'R'],
 ) -> DecodeState:
   """Starts new replies in slots that are free.
 
@@ -105,6 +109,7 @@ def insert(
     source: The prompt that each new reply continues; one may start several.
     slots: Where each reply goes; an index >= B drops it.
     uniforms: One draw for each token of each reply.
+    places: Where each prompt goes that is kept for all its replies.
   """
   width = prompts.capacity
 
@@ -114,9 +119,17 @@ def insert(
   def place_prompt(rows: jax.Array, new: jax.Array) -> jax.Array:
     return rows.at[slots, :, :width].set(new[source], mode='drop')
 
-  length = place(state.cache.length, prompts.length[source])
+  shared = state.cache.shared
+  if shared is None:
+    length = place(state.cache.length, prompts.length[source])
+    cache = _map_cache(place_prompt, length, state.cache, prompts)
+  else:
+    cache = state.cache.replace(
+      length=place(state.cache.length, 0),
+      shared=prompts_lib.put(shared, prompts, places, slots),
+    )
   return DecodeState(
-    cache=_map_cache(place_prompt, length, state.cache, prompts),
+    cache=cache,
     last_hidden=place(state.last_hidden, last_hidden[source]),
     tokens=place(state.tokens, PAD_ID),
     log_probs=place(state.log_probs, 0.0),
@@ -128,7 +141,10 @@ def insert(
 
 
 def fit(
-  state: DecodeState, slots: Int[Array, 'W'], capacity: int
+  state: DecodeState,
+  slots: Int[Array, 'W'],
+  places: Int[Array, 'M'],
+  capacity: int,
 ) -> DecodeState:
   """Keeps some slots, and room for `capacity` tokens in each of them.
 
@@ -137,8 +153,14 @@ def fit(
   Args:
     state: Its other slots are lost.
     slots: Which slots the rows of the result are.
-    capacity: At least the length of every kept sequence that runs.
+    places: Which prompts are kept that several rows continue.
+    capacity: At least the length of every kept sequence that runs, or of
+      every kept prompt where they are apart.
   """
+  shared = state.cache.shared
+  if shared is not None:
+    shared = prompts_lib.fit(shared, slots, places, capacity)
+    capacity = state.cache.capacity
 
   def resize(rows: jax.Array) -> jax.Array:
     fill = max(0, capacity - rows.shape[2])
@@ -146,6 +168,7 @@ def fit(
     return jnp.pad(rows, ((0, 0), (0, 0), (0, fill), (0, 0)))
 
   cache = _map_cache(resize, state.cache.length[slots], state.cache)
+  cache = cache.replace(shared=shared)
   others = {
     field.name: getattr(state, field.name)[slots]
     for field in dataclasses.fields(state)

@@ -110,11 +110,11 @@ def forward_cached(
   Args:
     model: From `build`.
     params: Its parameters, best `unstacked`.
-    tokens: [B] int32, the token that follows the `cache.length` cached ones.
+    tokens: [B] int32, the token that follows the `cache.depth` ones so far.
     cache: Keys and values so far; a row whose cache is full is not written.
   """
   column = tokens[:, None]
-  positions = cache.length[:, None]
+  positions = cache.depth[:, None]
   output = model.apply(
     {'params': unstacked(params)}, column, positions, column, column, cache
   )

@@ -17,7 +17,7 @@ width, context and vocabulary; the options of a block are open there.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -45,7 +45,12 @@ class View(NamedTuple):
   length: jax.Array | None  # [B] int32, cache slots used before this token
 
 
-KeysValues = tuple[jax.Array, jax.Array]  # each [B, K, S, H]
+class LayerCache(NamedTuple):
+  """What one layer keeps."""
+
+  keys: jax.Array  # [B, K, S, H]
+  values: jax.Array  # [B, K, S, H]
+  prompts: attention.Prompts | None = None
 
 
 class Block(nn.Module):
@@ -56,8 +61,8 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, view: View, cache: KeysValues | None
-  ) -> tuple[jax.Array, KeysValues | None]:
+    self, x: jax.Array, view: View, cache: LayerCache | None
+  ) -> tuple[jax.Array, LayerCache | None]:
     """Runs the layer on the stream [B, T, D] float32, and on its cache."""
     cfg = self.config
     inputs = layers.Norm(cfg.norm, cfg.norm_eps, name='attention_norm')(x)
@@ -100,8 +105,8 @@ class Block(nn.Module):
     return sharding.constrain(x, 'batch', None, 'heads', None)
 
   def _attend(
-    self, inputs: jax.Array, view: View, cache: KeysValues | None
-  ) -> tuple[jax.Array, KeysValues | None]:
+    self, inputs: jax.Array, view: View, cache: LayerCache | None
+  ) -> tuple[jax.Array, LayerCache | None]:
     cfg = self.config
     query = self._heads('query', inputs, cfg.num_heads, view)
     key, value = (
@@ -110,12 +115,13 @@ class Block(nn.Module):
     )
     kept = None
     if cache is not None and view.length is not None:
-      kept = keys, values = _write(cache, view.length, key, value)
+      kept = _write(cache, view.length, key, value)
       attended = attention.cached_attention(
         query[:, 0],
-        keys,
-        values,
+        kept.keys,
+        kept.values,
         view.length + 1,
+        prompts=kept.prompts,
         compute_dtype=cfg.type_of_cache,
       )[:, None]
     else:
@@ -128,7 +134,7 @@ class Block(nn.Module):
         compute_dtype=cfg.compute_dtype,
       )
       if self.keeps_keys:
-        kept = (key.swapaxes(1, 2), value.swapaxes(1, 2))
+        kept = LayerCache(key.swapaxes(1, 2), value.swapaxes(1, 2))
     attended = attended.reshape(*inputs.shape[:2], -1)
     out = self._dense('out', cfg.model_dim, cfg.out_bias, _residual_std(cfg))
     return out(attended), kept
@@ -153,18 +159,30 @@ def _residual_std(cfg: ModelConfig) -> float:
 
 
 def _write(
-  cache: KeysValues, slot: jax.Array, key: jax.Array, value: jax.Array
-) -> KeysValues:
+  cache: LayerCache, slot: jax.Array, key: jax.Array, value: jax.Array
+) -> LayerCache:
   """Puts one token's key and value [B, 1, K, H] at each row's own slot.
 
   A row whose cache is full writes nothing: a finished row may idle there.
   """
   rows = jnp.arange(slot.shape[0], dtype=jnp.int32)
-  keys, values = cache
-  return (
-    keys.at[rows, :, slot].set(key[:, 0], mode='drop'),
-    values.at[rows, :, slot].set(value[:, 0], mode='drop'),
+  return cache._replace(
+    keys=cache.keys.at[rows, :, slot].set(key[:, 0], mode='drop'),
+    values=cache.values.at[rows, :, slot].set(value[:, 0], mode='drop'),
   )
+
+
+def _layer(cache: KVCache, number: int) -> LayerCache:
+  shared, prompts = cache.shared, None
+  if shared is not None:
+    prompts = attention.Prompts(
+      shared.keys[number],
+      shared.values[number],
+      shared.length,
+      shared.rows,
+      shared.member,
+    )
+  return LayerCache(cache.keys[number], cache.values[number], prompts)
 
 
 class Transformer(nn.Module):
@@ -209,11 +227,14 @@ class Transformer(nn.Module):
     self._unembed_parameter()
     if kept is None:
       return LMOutput(hidden=hidden)
-    length = jnp.full(tokens.shape[:1], tokens.shape[1], jnp.int32)
-    if cache is not None:
-      length = length + cache.length
     keys, values = kept
-    return LMOutput(hidden=hidden, cache=KVCache(keys, values, length))
+    length = jnp.full(tokens.shape[:1], tokens.shape[1], jnp.int32)
+    if cache is None:
+      return LMOutput(hidden=hidden, cache=KVCache(keys, values, length))
+    longer = cache.replace(
+      keys=keys, values=values, length=cache.length + length
+    )
+    return LMOutput(hidden=hidden, cache=longer)
 
   def _embed(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
     cfg = self.config
@@ -235,16 +256,20 @@ class Transformer(nn.Module):
     if not isinstance(blocks, tuple):
       if cache is not None:
         raise ValueError('a cache needs parameters by `ladder.unstacked`')
-      x, kept = self._stack()(x, view, None)
-      return x, kept and tuple(tuple(stacked) for stacked in kept)
+      x, stack = self._stack()(x, view, None)
+      if not self.keeps_keys:
+        return x, None
+      return x, (tuple(stack.keys), tuple(stack.values))
     block = Block(cfg, self.keeps_keys, parent=None)
-    pairs = []
+    kept: list[LayerCache] = []
     for number, params in enumerate(blocks):
-      own = (cache.keys[number], cache.values[number]) if cache else None
-      x, pair = block.apply({'params': params}, x, view, own)
-      pairs.append(pair)
-    is_kept = self.keeps_keys or cache is not None
-    return x, tuple(zip(*pairs, strict=True)) if is_kept else None
+      own = _layer(cache, number) if cache else None
+      found: Any = block.apply({'params': params}, x, view, own)
+      x, layer = found
+      kept += [layer] if layer else []
+    if not kept:
+      return x, None
+    return x, (tuple(c.keys for c in kept), tuple(c.values for c in kept))
 
   def _stack(self) -> nn.Module:
     cfg = self.config

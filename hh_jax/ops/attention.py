@@ -11,11 +11,14 @@
    the first scan would store the running sums of every block.
 4. A cache is read whole, its unused slots masked: whoever decodes keeps it no
    longer than the sequences in it, because reading is what decoding costs.
-5. Grouped-query heads: query head h reads key head h // (heads per group).
+5. Rows that continue one prompt read its keys together; the softmax over the
+   prompt and a row's own tokens is put together from two parts.
+6. Grouped-query heads: query head h reads key head h // (heads per group).
 """
 
 import functools
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +30,24 @@ from hh_jax.ops import linear, masking
 DENSE_LIMIT = 1024  # rows up to this many tokens use dense scores
 DEFAULT_BLOCK = 512  # keys of one block beyond it
 QUERY_BLOCKS = 4  # blocks of queries in a dense row
+
+
+class Prompts(NamedTuple):
+  """Keys and values of one layer that several rows read; `SharedPrompts`."""
+
+  keys: jax.Array  # [N, Kkv, P, H]
+  values: jax.Array  # [N, Kkv, P, H]
+  length: jax.Array  # [N] int32
+  rows: jax.Array  # [N, k] int32, absent where >= B
+  member: jax.Array  # [B] int32
+
+
+class Part(NamedTuple):
+  """A softmax over some of the keys, not yet normalised."""
+
+  peak: jax.Array  # [..., T], largest score
+  mass: jax.Array  # [..., T], sum of exp(score - peak)
+  total: jax.Array  # [..., T, H], values weighted by exp(score - peak)
 
 
 def packed_attention(
@@ -73,6 +94,7 @@ def cached_attention(
   values: Float[Array, 'B Kkv S H'],
   length: Int[Array, 'B'],
   *,
+  prompts: Prompts | None = None,
   compute_dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, 'B K H']:
   """Attention of one new token to the first `length` slots of a cache.
@@ -82,12 +104,54 @@ def cached_attention(
     keys: Cached keys, the new token's own included.
     values: Cached values, likewise.
     length: Slots in use, the new token's own included.
+    prompts: What the rows continue, if that is kept apart.
     compute_dtype: Operand type of both products; softmax is float32.
   """
+  dtype = jnp.dtype(compute_dtype)
   queries = _grouped(q[:, None], keys.shape[1])
   mask = masking.lengths_mask(length, keys.shape[2])[:, None]
-  out = _dense(queries, keys, values, mask, jnp.dtype(compute_dtype))
+  if prompts is None:
+    out = _dense(queries, keys, values, mask, dtype)
+  else:
+    own = _part(queries, keys, values, mask, dtype)
+    out = _joined(own, _prompt_part(q, prompts, dtype))
   return out.reshape(q.shape)
+
+
+def _prompt_part(q: jax.Array, prompts: Prompts, dtype: DTypeLike) -> Part:
+  """Attention of the new token of every row to its prompt."""
+  num_rows = q.shape[0]
+  # A sample that is not there computes what some row does, and is not read.
+  rows = jnp.minimum(prompts.rows, num_rows - 1)
+  queries = _grouped(q[rows], prompts.keys.shape[1])
+  mask = masking.lengths_mask(prompts.length, prompts.keys.shape[2])[:, None]
+  part = _part(queries, prompts.keys, prompts.values, mask, dtype)
+
+  def by_row(x: jax.Array) -> jax.Array:
+    """[N, Kkv, G, k, ...] to [B, Kkv, G, 1, ...]."""
+    x = jnp.moveaxis(x, 3, 1)
+    return x.reshape(-1, *x.shape[2:])[prompts.member][:, :, :, None]
+
+  return Part(*map(by_row, part))
+
+
+def _part(
+  q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array, dtype: DTypeLike
+) -> Part:
+  scores = _scores(q, k, mask, dtype)
+  peak = jnp.max(scores, axis=-1)
+  weights = jnp.exp(scores - peak[..., None])
+  total = _heads_product(weights, v, dtype)
+  return Part(peak, jnp.sum(weights, axis=-1), total)
+
+
+def _joined(one: Part, other: Part) -> jax.Array:
+  """Weighted values over the keys of both parts."""
+  peak = jnp.maximum(one.peak, other.peak)
+  scale, other_scale = jnp.exp(one.peak - peak), jnp.exp(other.peak - peak)
+  mass = one.mass * scale + other.mass * other_scale
+  total = one.total * scale[..., None] + other.total * other_scale[..., None]
+  return total / mass[..., None]
 
 
 def _by_head(x: jax.Array) -> jax.Array:

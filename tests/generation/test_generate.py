@@ -133,10 +133,10 @@ def test_learned_positions_bound_the_reply(params):
   plan_lib.check(config, [4], 1, SAMPLING)
 
 
-@pytest.mark.parametrize('slots', [2, 8])
+@pytest.mark.parametrize('slots', [2, 8, 64])
 @pytest.mark.slow
 def test_k_samples_equal_k_single_ones(params, slots):
-  prompts, ids, k = PROMPTS[:3], np.array([5, 2, 9]), 3
+  prompts, ids, k = PROMPTS, IDS[::-1], 3
   sampling = dataclasses.replace(SAMPLING, slots=slots)
   key = jax.random.key(3)
   reply_ids = best_of_k.reply_ids(ids, k)

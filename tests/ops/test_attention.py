@@ -257,3 +257,37 @@ def test_heads_that_do_not_divide_are_refused():
   q, k, v = heads(14, 3, key_heads=3)
   with pytest.raises(ValueError, match='3 key heads'):
     attention.packed_attention(q, k, v, *one_document(3))
+
+
+@pytest.mark.parametrize('key_heads', [1, 2, 4])
+def test_a_prompt_apart_is_attended_like_one_in_the_cache(key_heads):
+  """Two prompts, three rows: two samples of the second, one of the first."""
+  q, k, v = heads(15, 7, batch=3, key_heads=key_heads)
+  prompt_lengths, own_lengths = [2, 4], [3, 1, 2]
+  owner, member = [1, 0, 1], [2, 0, 3]
+  k, v = (x.at[2].set(x[0].at[4:].set(x[2, 4:])) for x in (k, v))
+  prompt_rows = jnp.asarray([1, 0])  # of the rows, the one that holds a prompt
+  prompts = attention.Prompts(
+    *cache_of(*(x[prompt_rows, :5] for x in (k, v))),
+    length=jnp.asarray(prompt_lengths, jnp.int32),
+    rows=jnp.asarray([[1, 3], [0, 2]], jnp.int32),  # 3: not there
+    member=jnp.asarray(member, jnp.int32),
+  )
+  starts = [prompt_lengths[prompt] for prompt in owner]
+  own = [
+    jnp.stack([x[row, start : start + 3] for row, start in enumerate(starts)])
+    for x in (k, v)
+  ]
+  got = attention.cached_attention(
+    q[:, -1],
+    *cache_of(*own),
+    jnp.asarray(own_lengths, jnp.int32),
+    prompts=prompts,
+  )
+  whole = jnp.asarray(np.add(starts, own_lengths), jnp.int32)
+  want = attention.cached_attention(q[:, -1], *cache_of(k, v), whole)
+  np.testing.assert_allclose(got, want, atol=1e-6)
+  alone = attention.cached_attention(
+    q[:, -1], *cache_of(*own), jnp.asarray(own_lengths, jnp.int32)
+  )
+  assert np.abs(alone - want).max() > 0.01  # the prompt matters
