@@ -1,7 +1,8 @@
 """Preference-model scores of many replies, packed and in one jit.
 
-Items of one call are cut into batches of a fixed size, every batch is packed
-into rows, and the few shapes that result are compiled once each.
+Items of one call are cut into batches of a fixed size, and every batch is
+packed into rows of one length, so that few shapes are compiled. Only a path
+needs to fit a row: many replies to one prompt fill several, each with the prompt.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from hh_jax.models.transformer import Transformer
 from hh_jax.types import Packed, Params
 
 BATCH_SIZE = 64
-ROW_MULTIPLE = 128  # of row lengths, so that few shapes are compiled
+ROW_LENGTH = 512  # tokens, or as many multiples of ROW_MULTIPLE as a path needs
+ROW_MULTIPLE = 128
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -78,13 +80,13 @@ def score_candidates(
     trees.best_of_k_tree(prompt, group, tokenizer.eoc)
     for prompt, group in zip(prompts, replies, strict=True)
   ]
-  longest = max((item.num_tokens for item in items), default=1)
+  longest = max((item.longest_path for item in items), default=1)
   num_candidates = max((len(group) for group in replies), default=1)
   return score_trees(
     model,
     params,
     items,
-    round_up(longest, ROW_MULTIPLE),
+    max(ROW_LENGTH, round_up(longest, ROW_MULTIPLE)),
     num_candidates,
     batch_size=max(1, BATCH_SIZE // num_candidates),
   )
