@@ -2,7 +2,7 @@
 
 Items of one call are cut into batches of a fixed size, and every batch is
 packed into rows of one length, so that few shapes are compiled. Only a path
-needs to fit a row: many replies to one prompt fill several, each with the prompt.
+needs to fit: many replies to one prompt fill several rows, each with it.
 """
 
 from __future__ import annotations
