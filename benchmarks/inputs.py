@@ -3,7 +3,8 @@
 1. Real comparisons where there are any; else a committed list of their lengths
    in tokens, filled with random ids.
 2. The networks are Pythia's architecture at the widths of the ladder, written
-   in the layout of public files, so that both sides open the same weights.
+   in the layout of public files, so that both sides open the same weights;
+   those for a peer without it are Qwen2's (`benchmarks.qwen2`).
 3. The policy ends a reply at every token with the same probability, so that
    lengths have the mean of real replies; see `end_replies`.
 """
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from benchmarks import clock
+from benchmarks import clock, qwen2
 from hh_jax.config import ModelConfig
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import dialogue as dialogue_lib
@@ -36,6 +37,7 @@ END_BIAS = 20.0
 BLOCK_SCALE = 4.0
 SEED = 0
 NUM_ROWS, ROW_LENGTH = 64, 512  # of text for language modelling
+NEOX, QWEN2 = FAMILIES = ('gpt_neox', 'qwen2')  # a folder each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +98,10 @@ def random_texts(vocab_size: int) -> Texts:
   )
 
 
-def model_config(size: str, vocab_size: int) -> ModelConfig:
-  """Pythia's block at the depth and width of a rung."""
+def model_config(size: str, vocab_size: int, family: str = NEOX) -> ModelConfig:
+  """The family's block, Pythia's or Qwen2's, at a rung's depth and width."""
+  if family == QWEN2:
+    return qwen2.model_config(size, vocab_size)
   return ladder.model_config(
     size,
     vocab_size=vocab_size,
@@ -112,9 +116,9 @@ def model_config(size: str, vocab_size: int) -> ModelConfig:
 
 
 def public_config(config: ModelConfig) -> dict[str, object]:
-  """The same as transformers spells it."""
+  """Pythia's block as transformers spells it."""
   return {
-    'model_type': 'gpt_neox',
+    'model_type': NEOX,
     'architectures': ['GPTNeoXForCausalLM'],
     'num_hidden_layers': config.num_layers,
     'hidden_size': config.model_dim,
@@ -166,20 +170,26 @@ def end_replies(params: dict, mean_length: float) -> dict:
   return {**params, 'embed': {'embedding': others}, 'final_norm': norm}
 
 
-def write_networks(folder: pathlib.Path, config: ModelConfig) -> None:
+def write_networks(
+  folder: pathlib.Path, family: str, config: ModelConfig
+) -> None:
   """Writes `policy/` and `pm/`, each a public model folder."""
+  is_qwen2 = family == QWEN2
+  public = (qwen2.public_config if is_qwen2 else public_config)(config)
   model = ladder.build(config)
   for number, name in enumerate(('policy', 'pm')):
     place = folder / name
     place.mkdir(parents=True)
     params = ladder.init(model, jax.random.key(number))
     params = louder(jax.tree.map(np.asarray, params))
-    if name == 'policy':
+    if name == 'policy' and is_qwen2:
+      params = qwen2.end_replies(config, params, MEAN_REPLY)
+    elif name == 'policy':
       params = end_replies(params, MEAN_REPLY)
     else:
       params['score_head'] = heads.init_score_head(jax.random.key(2), config)
-    (place / 'config.json').write_text(json.dumps(public_config(config)))
-    public_weights.write(place, 'gpt_neox', config, params)
+    (place / 'config.json').write_text(json.dumps(public))
+    public_weights.write(place, family, config, params)
 
 
 def packed_text(texts: Texts, num_rows: int, row_length: int) -> np.ndarray:
@@ -199,7 +209,9 @@ def prepare(
   texts = (
     real_texts(data_dir, vocab_size) if data_dir else random_texts(vocab_size)
   )
-  write_networks(folder, model_config(size, vocab_size))
+  for family in FAMILIES:
+    config = model_config(size, vocab_size, family)
+    write_networks(folder / family, family, config)
   clock.write_lists(
     folder / 'comparisons.npz',
     prompts=texts.prompts,

@@ -29,16 +29,21 @@ class Comparison:
 class Job:
   """Work that several sides do."""
 
-  kind: str  # module of `ours` and of `peers`
+  kind: str  # module of `ours`, and of `peers` unless that has another
   unit: str  # what is counted, a second
   comparisons: tuple[Comparison, ...]
   fields: dict[str, Any]  # of every side
+  family: str = 'gpt_neox'  # architecture of the networks
+  peer: str = ''  # module of `peers`
 
   def sides(self) -> list[str]:
     """Every side once, as 'ours/VARIANT' or 'peers/VARIANT'."""
     names = [f'ours/{row.ours}' for row in self.comparisons]
     names += [f'peers/{p}' for row in self.comparisons for p in row.peers]
     return list(dict.fromkeys(names))
+
+  def module(self, owner: str) -> str:
+    return self.peer if self.peer and owner == 'peers' else self.kind
 
 
 def _pm(pairs: int, batches: int, goal: float) -> Job:
@@ -84,6 +89,15 @@ def _sampling(slots: int) -> Job:
 
 _IS_LESS = 'PPO iteration, value head on the policy: less work'
 _AS_SHIPPED = 'PPO iteration, TRL as shipped (float32)'
+_PPO = {
+  'prompts': 32,
+  'passes': 1,
+  'minibatches': 1,
+  'max_new': 128,
+  'row_length': 512,
+  'rate': 1e-6,
+  'repeats': 2,
+}
 
 JOBS = (
   Job(
@@ -103,15 +117,15 @@ JOBS = (
       Comparison(_IS_LESS, 2.5, ours='shared'),
       Comparison(_AS_SHIPPED, 3.0, ('shipped',), dtypes=('bfloat16',)),
     ),
-    {
-      'prompts': 32,
-      'passes': 1,
-      'minibatches': 1,
-      'max_new': 128,
-      'row_length': 512,
-      'rate': 1e-6,
-      'repeats': 2,
-    },
+    _PPO,
+  ),
+  Job(
+    'ppo',
+    'replies',
+    (Comparison('PPO iteration, Tunix', 2.2, dtypes=('float32',)),),
+    _PPO,
+    family='qwen2',
+    peer='ppo_tunix',
   ),
   _pm(8, 8, 2.5),
   _sampling(64),

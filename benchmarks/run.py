@@ -31,7 +31,6 @@ import numpy as np
 
 from benchmarks import clock, environment, flops, inputs
 from benchmarks import jobs as jobs_lib
-from hh_jax.config import ModelConfig
 from hh_jax.report import record
 from hh_jax.training import provenance
 
@@ -55,12 +54,10 @@ class Setting:
   folder: pathlib.Path  # of the inputs
   peers: pathlib.Path  # environment of the other side
 
-  @property
-  def config(self) -> ModelConfig:
-    return inputs.model_config(self.size, self.vocab)
 
-
-def run_process(side: str, kind: str, fields: Row, setting: Setting) -> Process:
+def run_process(
+  side: str, module: str, fields: Row, setting: Setting
+) -> Process:
   """Runs one side of a job, 'ours/VARIANT'; returns what it measured."""
   owner, _, variant = side.partition('/')
   is_ours = owner == 'ours'
@@ -69,29 +66,31 @@ def run_process(side: str, kind: str, fields: Row, setting: Setting) -> Process:
   out.unlink(missing_ok=True)
   done = subprocess.run(
     [
-      environment.python_of(setting.peers, is_ours),
+      environment.python_of(setting.peers, is_ours, module),
       '-m',
-      f'benchmarks.{owner}.{kind}',
+      f'benchmarks.{owner}.{module}',
       f'--job={json.dumps(job)}',
       f'--inputs={setting.folder}',
       f'--out={out}',
     ],
     cwd=ROOT,
-    env=environment.of_side(setting.peers, is_ours, kind),
+    env=environment.of_side(setting.peers, is_ours, module),
     capture_output=True,
     text=True,
   )
   if done.returncode or not out.exists():
-    sys.exit(f'{side} {kind} {job} failed:\n{done.stderr[-4000:]}')
+    sys.exit(f'{side} {module} {job} failed:\n{done.stderr[-4000:]}')
   return json.loads(out.read_text())
 
 
 def run_job(job: jobs_lib.Job, setting: Setting) -> dict[str, list[Process]]:
   """Runs all sides of a job in turn."""
   found: dict[str, list[Process]] = {side: [] for side in job.sides()}
+  fields = {**job.fields, 'family': job.family}
   for _ in range(setting.rounds):
     for side, processes in found.items():
-      processes.append(run_process(side, job.kind, job.fields, setting))
+      module = job.module(side.partition('/')[0])
+      processes.append(run_process(side, module, fields, setting))
   return found
 
 
@@ -135,7 +134,8 @@ def needed(
   job: jobs_lib.Job, variant: str, setting: Setting, mean_reply: float
 ) -> float:
   """Operations that one call of a job cannot do without."""
-  counter, fields = flops.Counter(setting.config), job.fields
+  config = inputs.model_config(setting.size, setting.vocab, job.family)
+  counter, fields = flops.Counter(config), job.fields
   lists = clock.read_lists(setting.folder / 'comparisons.npz')
   lengths = {name: [len(x) for x in items] for name, items in lists.items()}
   prompts = lengths['prompts'][: fields.get('prompts', 0)]

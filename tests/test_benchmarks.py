@@ -44,7 +44,9 @@ def test_every_job_has_both_sides():
   for job in jobs_lib.JOBS:
     for side in job.sides():
       owner = side.partition('/')[0]
-      assert (scripts.ROOT / f'benchmarks/{owner}/{job.kind}.py').is_file()
+      module = f'benchmarks/{owner}/{job.module(owner)}.py'
+      assert (scripts.ROOT / module).is_file()
+    assert job.family in inputs.FAMILIES
   assert {job.kind for job in jobs_lib.JOBS} == set(KINDS)
   for dtype in jobs_lib.DTYPES:
     names = [
@@ -56,10 +58,13 @@ def test_every_job_has_both_sides():
     assert len(set(names)) == len(names) > 10
 
 
-def measured(folder, tmp_path, kind):
+def measured(folder, tmp_path, kind, family=inputs.NEOX):
   """What our side of a job writes at toy size."""
-  job = next(job for job in jobs_lib.JOBS if job.kind == kind)
-  small = {**job.fields, **SMALL, 'dtype': 'float32', 'variant': 'plain'}
+  job = next(
+    job for job in jobs_lib.JOBS if (job.kind, job.family) == (kind, family)
+  )
+  given = {'family': family, 'dtype': 'float32', 'variant': 'plain'}
+  small = {**job.fields, **SMALL, **given}
   out = tmp_path / 'result.json'
   subprocess.run(
     [
@@ -86,8 +91,9 @@ def test_our_side_runs(folder, tmp_path, kind):
   assert result['peak_gib'] > 0.1
 
 
-def test_replies_end_as_often_as_real_ones(folder):
-  config, params = public_weights.read(folder / 'policy')
+@pytest.mark.parametrize('family', inputs.FAMILIES)
+def test_replies_end_as_often_as_real_ones(folder, family):
+  config, params = public_weights.read(folder / family / 'policy')
   params = jax.tree.map(jnp.asarray, params)
   model = ladder.build(config)
   tokens = np.random.default_rng(0).integers(3, VOCAB, (4, 64))
@@ -100,7 +106,25 @@ def test_replies_end_as_often_as_real_ones(folder):
   probabilities = jax.nn.softmax(hidden @ heads.unembed_matrix(params).T)
   rate = float(probabilities[..., EOT_ID].mean())
   np.testing.assert_allclose(rate, 1 / inputs.MEAN_REPLY, rtol=0.2)
+  # At every token: the lengths of replies depend on it.
+  spread = float(probabilities[..., EOT_ID].std()) / rate
+  assert spread < 0.1
   assert probabilities[..., [0, 2]].max() < 1e-6
+
+
+def test_the_families_are_the_same_size(folder):
+  neox, qwen2 = (
+    public_weights.read(folder / family / 'policy')[0]
+    for family in inputs.FAMILIES
+  )
+  assert (qwen2.norm, qwen2.mlp) == ('rms', 'swiglu')
+  for field in ('num_layers', 'model_dim', 'num_heads', 'vocab_size'):
+    assert getattr(qwen2, field) == getattr(neox, field)
+  sizes = [c.num_block_params for c in (neox, qwen2)]
+  np.testing.assert_allclose(*sizes, rtol=0.05)
+  for family in inputs.FAMILIES:
+    _, pm = public_weights.read(folder / family / 'pm')
+    assert set(pm) == {'embed', 'blocks', 'final_norm', 'score_head'}
 
 
 def process(**checks):
@@ -194,12 +218,13 @@ def test_results_go_on_where_they_were_at_the_same_commit(
 
 
 @pytest.mark.slow
-def test_our_checks_are_what_the_plain_network_says(folder, tmp_path):
+@pytest.mark.parametrize('family', inputs.FAMILIES)
+def test_our_checks_are_what_the_plain_network_says(folder, tmp_path, family):
   """The numbers that the sides compare, against a forward pass a reply."""
-  result = measured(folder, tmp_path, 'ppo')
+  result = measured(folder, tmp_path, 'ppo', family)
   lists = clock.read_lists(folder / 'comparisons.npz')
   prompt, reply = lists['prompts'][0], lists['chosen'][0][: SMALL['max_new']]
-  log_probs = plain_logits(folder / 'policy', [*prompt, *reply])
+  log_probs = plain_logits(folder / family / 'policy', [*prompt, *reply])
   log_probs = jax.nn.log_softmax(log_probs)[len(prompt) - 1 : -1]
   own = np.take_along_axis(np.asarray(log_probs), reply[:, None], 1).mean()
   np.testing.assert_allclose(result['checks']['log_probs'][0], own, rtol=1e-4)
@@ -278,3 +303,11 @@ def test_both_sides_get_the_same_allocator(tmp_path):
   assert theirs.pop('PYTHONPATH') == str(tmp_path / 'ppo')
   ours.pop('PYTHONPATH', None)
   assert ours == theirs
+
+
+def test_every_side_has_its_own_python(tmp_path):
+  python = environment.python_of
+  assert python(tmp_path, True, 'ppo') == sys.executable
+  assert python(tmp_path, False, 'ppo') == str(tmp_path / 'bin/python')
+  place = tmp_path / 'tunix/bin/python'
+  assert python(tmp_path, False, 'ppo_tunix') == str(place)

@@ -21,7 +21,7 @@ def network(
   inputs: pathlib.Path, name: str, job: dict[str, Any]
 ) -> tuple[Transformer, Params]:
   """Opens the `policy` or the `pm` at the job's precision."""
-  config, params = public_weights.read(inputs / name)
+  config, params = public_weights.read(inputs / job['family'] / name)
   # Products with a cache run in float32 on a CPU anyway: keep it so.
   config = dataclasses.replace(
     config, compute_dtype=job['dtype'], cache_dtype='float32'

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 THREADS = 2
+FAMILY = 'gpt_neox'
 
 
 def network(
@@ -19,7 +20,7 @@ def network(
   torch.set_num_threads(THREADS)
   torch.manual_seed(0)
   return kind.from_pretrained(
-    inputs / name, dtype=torch.float32, attn_implementation='sdpa'
+    inputs / FAMILY / name, dtype=torch.float32, attn_implementation='sdpa'
   )
 
 
