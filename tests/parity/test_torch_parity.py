@@ -104,8 +104,11 @@ def test_logits():
 def test_every_loss_and_gradient_norm():
   _, metrics = trained()
   losses = [float(found['train/loss']) for found in metrics]
-  assert abs(losses[0] - GOLDEN['losses'][0]) <= 1e-6
-  np.testing.assert_allclose(losses, GOLDEN['losses'], atol=1e-5)
+  # Two units in the last place of a float32 number.
+  np.testing.assert_allclose(losses[0], GOLDEN['losses'][0], rtol=2.0**-22)
+  # Adam makes full steps of the rounding of a gradient near zero: 2e-6 of the
+  # loss in float32 after ten of them.
+  np.testing.assert_allclose(losses, GOLDEN['losses'], rtol=5e-6)
   norms = [float(found['train/grad_norm']) for found in metrics]
   assert min(norms) > OPTIMIZER.clip_norm, 'clipping must be at work'
   np.testing.assert_allclose(norms, GOLDEN['norms'], rtol=1e-4)

@@ -4,7 +4,8 @@
 
 Needs torch and transformers, which the tests do not. One folder a family:
 `config.json` and `model.safetensors` as transformers writes them, and
-`said.npz` with tokens [2, 12] and the logits [2, 12, V] it gave them.
+`said.npz` with tokens [2, 12], the logits [2, 12, V] it gave them, and the
+versions that did.
 """
 
 import pathlib
@@ -34,8 +35,10 @@ CONFIGS = (
 
 def main() -> None:
   """Writes all families."""
+  torch.set_num_threads(1)  # the order of sums is part of the file
   for config in CONFIGS:
     generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)  # modules draw their first weights from here
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
       # Fresh norms are ones and biases zeros, and would not show a mix-up.
@@ -47,7 +50,13 @@ def main() -> None:
     folder = FOLDER / config.model_type
     model.save_pretrained(folder)
     (folder / 'generation_config.json').unlink(missing_ok=True)
-    np.savez(folder / 'said.npz', tokens=tokens.numpy(), logits=logits.numpy())
+    np.savez(
+      folder / 'said.npz',
+      tokens=tokens.numpy(),
+      logits=logits.numpy(),
+      versions=f'torch {torch.__version__}, '
+      f'transformers {transformers.__version__}',
+    )
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ Needs torch; the test does not. A pre-norm GPT with rotary positions, tanh
 GELU and tied output, in plain torch modules, float64, and ten updates of
 torch's own AdamW with its own clipping. The file holds the weights (in torch's
 names and layout), tokens and mask of each step, logits, loss and gradients of
-the first step, every loss, and the weights at the end.
+the first step, every loss, the weights at the end, and torch's version.
 """
 
 import pathlib
@@ -104,7 +104,9 @@ def weights(model: nn.Module, name: str) -> dict[str, np.ndarray]:
 def main() -> None:
   """Trains and writes the file."""
   torch.set_default_dtype(torch.float64)
+  torch.set_num_threads(1)  # the order of sums is part of the file
   generator = torch.Generator().manual_seed(0)
+  torch.manual_seed(0)  # modules draw their first weights from here
   model = GPT()
   with torch.no_grad():
     for parameter in model.parameters():
@@ -145,6 +147,7 @@ def main() -> None:
     losses.append(loss.item())
   np.savez_compressed(
     FILE,
+    versions=f'torch {torch.__version__}',
     tokens=tokens.numpy(),
     mask=mask.numpy(),
     losses=np.array(losses),

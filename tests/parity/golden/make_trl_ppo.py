@@ -7,7 +7,7 @@ The real `PPOTrainer` trains on replies that are given to it instead of
 sampled: `full` has replies of full length, in `ended` most of them end early
 with end-of-text. Each file holds the networks before (`policy/...`,
 `ref/...`, `reward/...`, `value/...`), the trained ones after (`after/...`),
-tokens, the trainer's metrics, and the tables it made on the way.
+tokens, the trainer's metrics, the tables it made on the way, and the versions.
 """
 
 import pathlib
@@ -18,10 +18,12 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
+import trl
 from trl.experimental import ppo
 from trl.experimental.ppo import ppo_trainer
 
 FOLDER = pathlib.Path(__file__).parent / 'trl_ppo'
+TRL = '1.12.0'
 VOCAB, PAD, EOS = 24, 0, 1
 BATCH, PROMPT, REPLY = 8, 6, 5
 EPOCHS = 3
@@ -39,9 +41,21 @@ CONFIG = transformers.GPTNeoXConfig(
 )
 
 
+def versions() -> str:
+  """What made a file; refuses another TRL than the tests describe."""
+  if trl.__version__ != TRL:
+    raise SystemExit(f'trl {trl.__version__} is here, {TRL} is wanted')
+  torch.set_num_threads(1)  # the order of sums is part of the file
+  return (
+    f'torch {torch.__version__}, transformers {transformers.__version__}, '
+    f'trl {TRL}'
+  )
+
+
 def network(kind: type, seed: int) -> torch.nn.Module:
   """A network with random weights, norms and biases included."""
   generator = torch.Generator().manual_seed(seed)
+  torch.manual_seed(seed)  # modules draw their first weights from here
   model = kind(CONFIG)
   with torch.no_grad():
     for parameter in model.parameters():
@@ -74,6 +88,7 @@ def replies(generator: torch.Generator, has_ends: bool) -> torch.Tensor:
 
 def make(name: str, has_ends: bool) -> None:
   """Trains on one rollout and writes what happened."""
+  made_by = versions()
   generator = torch.Generator().manual_seed(5)
   prompts = torch.randint(3, VOCAB, (BATCH, PROMPT), generator=generator)
   given = replies(generator, has_ends)
@@ -119,7 +134,14 @@ def make(name: str, has_ends: bool) -> None:
     logging_steps=1,
   )
   tables: dict[str, np.ndarray] = {}
+  read: list[tuple[torch.Tensor, torch.Tensor]] = []
   whiten = ppo_trainer.masked_whiten
+  select = ppo_trainer.selective_log_softmax
+
+  def watched_select(logits, index):
+    found = select(logits, index)
+    read.append((index.clone(), found.detach().clone()))
+    return found
 
   def watched_whiten(values, mask, shift_mean=True):
     tables['advantages'], tables['mask'] = values.numpy(), mask.numpy()
@@ -133,7 +155,9 @@ def make(name: str, has_ends: bool) -> None:
     return whole, logits[:, PROMPT - 1 : -1] / (settings.temperature + 1e-7)
 
   ppo_trainer.masked_whiten = watched_whiten
+  ppo_trainer.selective_log_softmax = watched_select
   ppo_trainer.batch_generation = given_replies
+  transformers.set_seed(5)  # the order of every pass, and with it of sums
   trainer = ppo.PPOTrainer(
     args=settings,
     processing_class=tokenizer(),
@@ -145,6 +169,17 @@ def make(name: str, has_ends: bool) -> None:
   )
   trainer.train()
   ppo_trainer.masked_whiten = whiten
+  ppo_trainer.selective_log_softmax = select
+  # The policy that sampled, its reference, then the policy of each pass, which
+  # goes through the rollout in an order of its own.
+  for which, (index, found) in zip(
+    ('old', 'ref', *range(EPOCHS)), read, strict=True
+  ):
+    rows = [
+      (index == reply).all(1).nonzero()[0, 0]
+      for reply in given[tables['order']]
+    ]
+    tables[f'log_probs/{which}'] = found[torch.stack(rows)].numpy()
   metrics = {
     f'metric/{key}': np.float64(number)
     for key, number in trainer.state.log_history[0].items()
@@ -158,6 +193,7 @@ def make(name: str, has_ends: bool) -> None:
   FOLDER.mkdir(parents=True, exist_ok=True)
   np.savez_compressed(
     FOLDER / f'{name}.npz',
+    versions=made_by,
     prompts=prompts.numpy(),
     replies=given.numpy(),
     **saved,

@@ -1,10 +1,10 @@
-"""Makes the preference-model loss that `test_trl_parity.py` repeats.
+"""Makes the loss that `tests/parity/test_trl_reward_parity.py` repeats.
 
   python -m tests.parity.golden.make_trl_reward
 
-Needs torch and trl; the test needs neither. One batch of comparisons goes
-through `RewardTrainer`: the file holds the network (`model/...`), the loss,
-its metrics, and every gradient (`grad/...`).
+Needs torch and trl 1.12.0; the test needs neither. One batch of comparisons
+goes through `RewardTrainer`: the file holds the network (`model/...`), the
+loss, its metrics, every gradient (`grad/...`), and the versions.
 """
 
 import pathlib
@@ -22,19 +22,27 @@ EOC = 2
 NUM = 6
 
 
+WRONG = 2  # the pair that the network judges the other way
+
+
 def comparisons() -> list[tuple[list[int], list[int], list[int]]]:
   """Prompt, chosen and rejected ids of different lengths."""
   rng = np.random.default_rng(3)
-  return [
+  triples = [
     tuple(
       rng.integers(3, make_trl_ppo.VOCAB, rng.integers(low, high)).tolist()
       for low, high in ((2, 9), (1, 6), (1, 6))
     )
     for _ in range(NUM)
   ]
+  prompt, better, worse = triples[WRONG]
+  triples[WRONG] = prompt, worse, better
+  return triples
 
 
 def main() -> None:
+  """Reads one batch and writes what the trainer said."""
+  made_by = make_trl_ppo.versions()
   model = make_trl_ppo.network(transformers.GPTNeoXForSequenceClassification, 7)
   triples = comparisons()
   rows = [
@@ -71,6 +79,7 @@ def main() -> None:
       padded[number, column, : len(part)] = part
   np.savez_compressed(
     FILE,
+    versions=made_by,
     ids=padded,
     loss=loss.item(),
     **metrics,
