@@ -15,7 +15,7 @@ import numpy as np
 from hh_jax.data import packing, trees
 from hh_jax.losses import preference
 from hh_jax.models import heads, ladder, public_weights
-from tests.parity.test_trl_parity import MODEL as UNTIED
+from tests.parity.trl_rollout import MODEL as UNTIED
 
 # A reward model has no output matrix of its own.
 CONFIG = dataclasses.replace(UNTIED, tied_embedding=True)
@@ -68,6 +68,7 @@ def test_loss_accuracy_and_margin():
   (mean, loss), _ = ours()
   said = golden()
   assert abs(float(mean) - said['loss']) <= 1e-6
+  assert 0.5 < said['metric/accuracy'] < 1, 'one pair is judged wrong'
   for name, metric in (('accuracy', 'pm/accuracy'), ('margin', 'pm/margin')):
     total, weight = np.asarray(loss.metrics[metric])
     np.testing.assert_allclose(
