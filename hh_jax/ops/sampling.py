@@ -100,12 +100,14 @@ def _first_beyond(
 ) -> jax.Array:
   """First index with mass whose edge exceeds the target, [B, 1] int32.
 
-  If rounding puts the target at or past the last edge: the last with mass.
+  If rounding puts the target at or past the last edge: the last with mass. If
+  nothing has mass, because the logits are not finite: index 0, which is a
+  token; what is then computed from it is NaN and the update is skipped.
   """
   has_mass = masses > 0.0
   is_beyond = has_mass & (edges > target)
   first = jnp.argmax(is_beyond, axis=-1, keepdims=True)
-  backwards = jnp.argmax(has_mass[:, ::-1], axis=-1, keepdims=True)
-  last = masses.shape[-1] - 1 - backwards
+  places = jnp.arange(masses.shape[-1], dtype=jnp.int32)[None]
+  last = jnp.max(jnp.where(has_mass, places, 0), axis=-1, keepdims=True)
   found = jnp.any(is_beyond, axis=-1, keepdims=True)
   return jnp.where(found, first, last).astype(jnp.int32)

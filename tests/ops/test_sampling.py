@@ -108,6 +108,20 @@ def test_padding_and_improbable_tokens_are_never_drawn(vocab, uniform):
   np.testing.assert_array_equal(log_probs, 0.0)
 
 
+@pytest.mark.parametrize('vocab', [1, 13, 300])
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+@pytest.mark.parametrize('is_everywhere', [True, False])
+def test_logits_that_are_not_finite_give_a_token_and_no_log_prob(
+  vocab, bad, is_everywhere
+):
+  logits = np.zeros((3, vocab + 3), np.float32)
+  logits[:, slice(vocab) if is_everywhere else vocab // 2] = bad
+  filtered = filter_logits(jnp.asarray(logits), num_valid=vocab)
+  tokens, log_probs = sample(filtered, jnp.asarray([0, 0.5, LAST], jnp.float32))
+  assert ((tokens >= 0) & (tokens < vocab)).all()
+  assert np.isnan(log_probs).all()
+
+
 @hypothesis.given(
   hnp.arrays(
     np.float32,

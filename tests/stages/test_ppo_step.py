@@ -42,11 +42,14 @@ AGAIN = dataclasses.replace(CONFIG, recompute_log_probs=True)
 
 
 @functools.lru_cache
-def read(is_again=True):
+def make_score(is_again=True):
   config = AGAIN if is_again else CONFIG
-  return jax.jit(ppo_step.make_score(config, NETWORKS))(
-    *networks(), pack(range(NUM))
-  )
+  return jax.jit(ppo_step.make_score(config, NETWORKS))
+
+
+@functools.lru_cache
+def read(is_again=True):
+  return make_score(is_again)(*networks(), pack(range(NUM)))
 
 
 def make_rollout(config=CONFIG):
