@@ -78,10 +78,50 @@ def test_sampler_log_probs_equal_the_trainers(params, temperature, top_p):
     count = state.num_sampled[row]
     expected = log_probs[row, length - 1 : length - 1 + count]
     np.testing.assert_allclose(
-      state.log_probs[row, :count], expected, atol=1e-4
+      state.log_probs[row, :count], expected, rtol=0, atol=1e-5
     )
     assert (state.log_probs[row, count:] == 0).all()
   assert state.num_sampled.sum() > 10
+
+
+@pytest.mark.parametrize(
+  ('temperature', 'slots', 'padding'), [(0.5, 2, 0), (1.0, 5, 7), (1.5, 5, 40)]
+)
+@pytest.mark.slow
+def test_log_probs_of_any_slot_and_length_equal_the_trainers(
+  params, temperature, slots, padding
+):
+  lengths = (1, 2, 17, 33, 70)
+  rng = np.random.default_rng(slots)
+  prompts = [rng.integers(3, 13, n).astype(np.int32) for n in lengths]
+  sampling = dataclasses.replace(PLAIN, temperature=temperature, slots=slots)
+  found = decode.generate(
+    MODEL, params, prompts, np.arange(5), jax.random.key(3), sampling
+  )
+  rows = np.zeros((5, 70 + 9 + padding), np.int32)
+  for row, prompt in enumerate(prompts):
+    whole = np.concatenate([prompt, found.tokens[row, : found.num_tokens[row]]])
+    rows[row, : len(whole)] = whole
+  packed = ladder.rectangle(
+    jnp.asarray(rows), jnp.asarray(lengths) + found.num_tokens
+  )
+  hidden = jax.jit(ladder.forward, static_argnums=0)(MODEL, params, packed)
+  log_probs = logprobs.token_log_probs(
+    hidden.hidden[:, :-1].reshape(-1, 16),
+    heads.unembed_matrix(params),
+    jnp.asarray(rows[:, 1:].reshape(-1)),
+    num_valid=13,
+    temperature=temperature,
+  ).reshape(5, -1)
+  for row, length in enumerate(lengths):
+    count = found.num_tokens[row]
+    np.testing.assert_allclose(
+      found.log_probs[row, :count],
+      log_probs[row, length - 1 : length - 1 + count],
+      rtol=0,
+      atol=1e-5,
+    )
+  assert found.num_tokens.sum() > 10
 
 
 def test_near_greedy_follows_the_full_forward(params):

@@ -170,23 +170,6 @@ def test_a_fixed_score_replaces_that_of_replies_without_an_end():
   np.testing.assert_allclose(first[~ended], -7.0, atol=1e-5)
 
 
-def test_the_first_ratio_is_one_with_the_samplers_log_probs():
-  _, metrics = update()
-  np.testing.assert_allclose(metrics['ppo/ratio'], 1.0, atol=1e-4)
-  assert metrics['ppo/clip_fraction'] == 0
-  sampled = rollouts.sampled(NUM)
-  gap = np.where(
-    sampled.mask, sampled.log_probs - np.asarray(read()['log_probs']), 0.0
-  )
-  assert np.abs(gap).max() < 1e-4
-
-
-def test_the_first_ratio_is_one_with_recomputed_log_probs():
-  _, metrics = update(AGAIN)
-  np.testing.assert_allclose(metrics['ppo/ratio'], 1.0, atol=1e-6)
-  assert abs(float(metrics['ppo/approx_kl'])) < 1e-6
-
-
 def test_log_probs_that_are_read_again_replace_the_samplers():
   sampled = rollouts.sampled(NUM)
   own = jnp.where(sampled.mask, read()['log_probs'], 0.0)
