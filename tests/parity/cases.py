@@ -71,6 +71,7 @@ def assert_close(
   *,
   scale: float = 1.0,
   tolerance: float = FLOAT32_TOLERANCE,
+  floor: float = 1.0,
 ) -> None:
   """Compares with an error allowed relative to what was added up.
 
@@ -78,14 +79,15 @@ def assert_close(
     actual: The library's array.
     expected: The oracle's, same shape.
     scale: Largest magnitude that entered a sum; errors below
-      `tolerance * max(1, scale, |expected|)` pass.
+      `tolerance * max(floor, scale, |expected|)` pass.
     tolerance: Relative tolerance.
+    floor: Below this the tolerance is absolute.
   """
   actual = np.asarray(actual, np.float64)
   expected = np.asarray(expected, np.float64)
   assert actual.shape == expected.shape, (actual.shape, expected.shape)
   assert np.isfinite(actual).all(), f'not finite: {actual}'
-  bound = tolerance * np.maximum(np.abs(expected), max(1.0, scale))
+  bound = tolerance * np.maximum(np.abs(expected), max(floor, scale))
   error = np.abs(actual - expected)
   if not error.size:
     return

@@ -66,13 +66,13 @@ def bucketed_kl(
   for log_p, log_q, is_real in zip(teacher, student, mask, strict=True):
     if not is_real:
       continue
-    p = [math.exp(float(x)) for x in log_p]
-    q = [math.exp(float(x)) for x in log_q]
-    p.append(1.0 - math.fsum(p))
-    q.append(1.0 - math.fsum(q))
-    for p_i, q_i in zip(p, q, strict=True):
-      if p_i > 0:
-        total += p_i * (math.log(p_i) - math.log(q_i))
+    for x, y in zip(log_p, log_q, strict=True):
+      if float(x) > -math.inf:
+        total += math.exp(float(x)) * (float(x) - float(y))
+    p_rest = 1.0 - math.fsum(math.exp(float(x)) for x in log_p)
+    q_rest = 1.0 - math.fsum(math.exp(float(y)) for y in log_q)
+    if p_rest > 0:
+      total += p_rest * (math.log(p_rest) - math.log(q_rest))
   return total
 
 

@@ -249,6 +249,47 @@ def test_bucketed_kl_stays_finite_with_an_empty_or_full_bucket(kind):
     assert abs(float(total)) < 1e-4
 
 
+def extreme_pair(rng, length):
+  """Teacher and student at five stored tokens of eight, logits near ±1e4.
+
+  The teacher rules out a stored token and one of the bucket, the student two
+  others, so that a stored token costs 1e4 nats and both buckets hold mass.
+  """
+  logits = 1e4 + rng.normal(size=(2, length, 8))
+  logits[0][:, [4, 7]] -= 2e4
+  logits[1][:, [0, 6]] -= 2e4
+  log_probs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+  return np.float32(log_probs[..., :5])
+
+
+@pytest.mark.parametrize('length', [0, 1, 6])
+def test_bucketed_kl_of_extreme_logits_and_short_sequences(length):
+  slope = jax.grad(
+    lambda student, teacher, mask: distill(teacher, student, mask).total
+  )
+  for seed in range(10):
+    teacher, student = extreme_pair(np.random.default_rng(seed), length)
+    mask = np.arange(length) != 2
+    if length > 1:
+      assert min(teacher.min(), student.min()) < -1e4
+    rest = 1 - np.exp(np.float64([teacher, student])).sum(-1)
+    assert (rest > 1e-3).all()
+    want = oracles.bucketed_kl(teacher, student, mask)
+    assert length == 0 or want > 100
+    for loss, tolerance in cases.in_both_precisions(
+      distill, teacher, student, mask
+    ):
+      cases.assert_close(
+        loss.total,
+        want,
+        scale=1 / rest.min(initial=1.0),
+        tolerance=tolerance,
+      )
+      assert float(loss.weight) == mask.sum()
+    grad = slope(student, teacher, mask)
+    assert np.isfinite(grad).all()
+
+
 def test_masked_positions_of_bucketed_kl_change_nothing():
   teacher, student = stored_categories(13)
   mask = np.array([True, False, True, False])
