@@ -40,7 +40,8 @@ def token_rewards(
     log_probs: log π of the sampled tokens under the policy, in nats.
     ref_log_probs: log π_0 of the same tokens under the reference.
     mask: True on reply tokens, contiguous from column 0.
-    kl_coef: λ_KL, reward per nat; 0.001 in the paper.
+    kl_coef: λ_KL, reward per nat; 0.001 in the paper. 0: no penalty, whatever
+      the reference says.
 
   Returns:
     Rewards, zero off the mask; a reply without tokens earns nothing.
@@ -50,7 +51,9 @@ def token_rewards(
   log_ratio = sums.masked(log_probs, mask) - sums.masked(ref_log_probs, mask)
   following = jnp.pad(mask[:, 1:], ((0, 0), (0, 1)))
   is_last = mask & ~following
-  return -kl_coef * log_ratio + sums.masked(
+  # Without a penalty the reference may rule a token out: 0 · ∞ is no number.
+  penalty = jnp.where(kl_coef == 0, 0.0, kl_coef * log_ratio)
+  return -penalty + sums.masked(
     jnp.broadcast_to(scores[:, None], mask.shape), is_last
   )
 

@@ -5,6 +5,7 @@ import math
 
 import hypothesis
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -70,6 +71,10 @@ def test_no_penalty_without_coefficient_even_against_a_broken_reference():
   free = token_rewards(scores, log_p, ref, mask, np.float32(0))
   other = token_rewards(scores, log_p, ref - 1e4, mask, np.float32(0))
   np.testing.assert_array_equal(free, other)
+  nowhere = np.full_like(ref, -np.inf)
+  arrays = [jnp.asarray(x) for x in (scores, log_p, nowhere, mask)]
+  for rewards in (token_rewards, ppo.token_rewards):  # traced, and plain
+    np.testing.assert_array_equal(free, rewards(*arrays, 0.0))
   assert (np.count_nonzero(free, axis=1) == 1).all()
   charged = token_rewards(scores, log_p, ref, mask, np.float32(0.5))
   assert np.abs(np.asarray(charged) - np.asarray(free)).max() > 0.1

@@ -5,6 +5,8 @@ that holds every reply in exact proportion to its probability turns sample
 means into expectations, so that gradients can be compared and not only tested.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum
 from tests.parity import cases
+from tests.stages import toys, updates
 
 FIRST, SECOND = 4, 3
 COUNTS = np.array([[1, 2, 5], [4, 1, 1], [2, 2, 2], [6, 3, 3]])
@@ -165,11 +168,13 @@ def test_value_gradient_at_a_kink_is_a_sub_gradient(move, target):
   assert_between(slope, np.float32(move), np.float32(1e-3))
 
 
+# Weight decay is scaled by the rate, so that it ends too.
+ENDING = OptimizerConfig(lr_override=0.1, schedule='linear', weight_decay=0.1)
+
+
 def test_a_rate_of_zero_leaves_parameters_bit_for_bit():
   """Where a linear schedule has ended."""
-  tx = optimizer.make_optimizer(
-    OptimizerConfig(schedule='linear'), ModelConfig(), NUM_STEPS
-  )
+  tx = optimizer.make_optimizer(ENDING, ModelConfig(), NUM_STEPS)
   params = {'kernel': jax.random.normal(jax.random.key(0), (3, 3))}
 
   def loss(params, batch):
@@ -184,3 +189,21 @@ def test_a_rate_of_zero_leaves_parameters_bit_for_bit():
   after, metrics = state_lib.loss_step(loss, state, batch, tx)
   assert metrics['train/grad_norm'] > 0.1
   np.testing.assert_array_equal(after.params['kernel'], state.params['kernel'])
+
+
+@pytest.mark.slow
+def test_a_rate_of_zero_leaves_policy_and_value_network_bit_for_bit():
+  # Two updates, after which the schedule has ended.
+  config = dataclasses.replace(
+    updates.CONFIG, optimizer=ENDING, num_iterations=1, minibatches=2
+  )
+  step, make_state, batch = updates.ppo_case(toys.MODEL, config)
+  update, state = updates.quick_jit(step), make_state()
+  hashes = [state_lib.state_sha256(state.params)]
+  for _ in range(4):
+    state, metrics = update(state, *batch)
+    assert metrics['train/grad_norm'] > 1e-3
+    assert metrics['train/skipped'] == 0
+    hashes.append(state_lib.state_sha256(state.params))
+  assert len(set(hashes[:3])) == 3
+  assert len(set(hashes[2:])) == 1
