@@ -1,4 +1,4 @@
-"""Loss, gradient and samples on meshes of eight fake devices, as JSON.
+"""Loss, samples and updates on meshes of eight fake devices, as JSON.
 
 Run in a process of its own: the number of devices is fixed when jax starts.
 """
@@ -15,6 +15,7 @@ from hh_jax.config import ModelConfig, SamplingConfig
 from hh_jax.generation import decode
 from hh_jax.models import heads, ladder
 from hh_jax.ops import logprobs
+from tests.stages import updates
 
 CONFIG = ModelConfig(
   num_layers=2, model_dim=32, num_heads=4, vocab_size=64, init_std=0.2
@@ -62,9 +63,20 @@ def main():
   tokens = jax.random.randint(jax.random.key(9), (8, 12), 0, 64, jnp.int32)
   tokens = np.asarray(tokens)
   results = {'none': measure(tokens)}
+  steps = {
+    'pretrain': updates.pretrain_case(MODEL),
+    'rlhf': updates.ppo_case(MODEL),
+  }
+  alone = {name: updates.leaves_after(case) for name, case in steps.items()}
   for shape in MESHES:
-    with jax.set_mesh(sharding.make_mesh(*shape)):
+    mesh = sharding.make_mesh(*shape)
+    with jax.set_mesh(mesh):
       results[str(shape)] = measure(tokens)
+      if mesh.size > 1:
+        results[str(shape)] |= {
+          name: updates.distances(updates.leaves_after(case, mesh), alone[name])
+          for name, case in steps.items()
+        }
   json.dump(results, sys.stdout)
 
 
