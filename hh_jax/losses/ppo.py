@@ -84,6 +84,9 @@ def clipped_policy_loss(
 
     L = Σ_t max(-A_t ρ_t, -A_t clip(ρ_t, 1 - ε, 1 + ε)),  ρ = π / π_old
 
+  Deviation: log ρ is clipped to ±20, where its gradient becomes zero; an
+  infinite log ρ is a loss of NaN, so that the update is skipped.
+
   Args:
     log_probs: log π under the policy that trains, in nats.
     old_log_probs: log π_old under the policy that sampled.
@@ -100,7 +103,7 @@ def clipped_policy_loss(
   Reference: Schulman et al. 2017, eq. 7; Bai et al. 2022, section 4.1.
   """
   log_ratio = sums.masked(log_probs, mask) - sums.masked(old_log_probs, mask)
-  # Clipping would hide an infinity, and the update must not be applied.
+  # Clipping would hide an infinity.
   is_finite = jnp.isfinite(log_ratio)
   log_ratio = jnp.clip(log_ratio, -MAX_LOG_RATIO, MAX_LOG_RATIO)
   log_ratio = jnp.where(is_finite, log_ratio, jnp.nan)
@@ -171,7 +174,7 @@ def kl_estimates(
   Returns:
     Sums over each reply, in nats: `k1` = Σ log(π/π_0), unbiased and possibly
     negative; `k3` = Σ (π_0/π - 1 + log(π/π_0)), a sum of per-token terms that
-    are never negative.
+    are never negative. Deviation: in k3 log(π_0/π) is clipped to ±20.
   """
   log_ratio = sums.masked(log_probs, mask) - sums.masked(ref_log_probs, mask)
   inverse = jnp.clip(-log_ratio, -MAX_LOG_RATIO, MAX_LOG_RATIO)
