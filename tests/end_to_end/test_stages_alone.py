@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 
+from hh_jax.evals import alarms
 from hh_jax.training import metrics
 from tests.end_to_end import toy
 
@@ -61,6 +62,36 @@ def test_ppo_with_other_choices(lab, cache, tmp_path, changes):
   first, last = outcome(tmp_path)['frontier']
   assert abs(first['kl']) < 1e-6 < last['kl']
   assert 'held_out_pm' not in last
+
+
+# Six steps of pretraining teach nobody to end a reply within eight tokens: this
+# alarm tells the truth of every toy run. No other one may fire in a sound run.
+NEVER_ENDS = 'EOS rate'
+
+
+def alarm_names(workdir):
+  return [alarm['name'] for alarm in outcome(workdir)['alarms']]
+
+
+def test_the_toy_run_of_ppo_raises_no_alarm_but_that_replies_do_not_end(lab):
+  rows = metrics.read_metrics(lab[0] / 'rlhf')
+  assert len(rows) > alarms.WINDOW
+  assert np.median([row['rollout/eot_rate'] for row in rows]) == 0
+  assert alarm_names(lab[0] / 'rlhf') == [NEVER_ENDS]
+
+
+def test_a_rate_that_is_far_too_high_raises_an_alarm(lab, cache, tmp_path):
+  own = toy.planned(lab, cache, 'rlhf').config.optimizer
+  fast = dataclasses.replace(own, lr_multiple=1000 * own.lr_multiple)
+  few = {'num_iterations': 9, 'eval_every': 9, 'held_out_pm_from': ''}
+  run_alone(lab, cache, tmp_path, 'rlhf', optimizer=fast, **few)
+  assert {*alarm_names(tmp_path)} > {NEVER_ENDS}
+  for alarm in outcome(tmp_path)['alarms']:
+    assert alarm['step'] >= alarms.WINDOW
+    assert alarm['message'].startswith(f'{alarm["name"]}: ')
+  rows = metrics.read_metrics(tmp_path)
+  assert not any(row['train/skipped'] for row in rows), 'a bad step, no alarm'
+  assert rows[-1]['ppo/entropy'] < 0.1 * rows[0]['ppo/entropy']
 
 
 def test_a_run_that_diverges_ends_with_code_3(lab, cache, tmp_path):
