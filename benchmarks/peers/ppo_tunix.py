@@ -5,6 +5,9 @@
 2. The sampler has a seed, which changes with every batch; otherwise it would
    draw the same replies again.
 3. Phases are told apart by when the cluster's own functions return.
+
+Its packing of sequences is left off: without the attention kernel for TPUs a
+packed row is read without a causal mask.
 """
 
 from __future__ import annotations
