@@ -122,7 +122,11 @@ JOBS = (
   Job(
     'ppo',
     'replies',
-    (Comparison('PPO iteration, Tunix', 2.2, dtypes=('float32',)),),
+    (
+      Comparison(
+        'PPO iteration, Tunix', 2.2, ('plain', 'micro'), dtypes=('float32',)
+      ),
+    ),
     _PPO,
     family='qwen2',
     peer='ppo_tunix',
