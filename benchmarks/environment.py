@@ -3,6 +3,8 @@
 1. A virtual environment with PyTorch, transformers and the current TRL.
 2. A folder with TRL 1.12.0 alone, the last release with PPO, that goes before
    it on the path where PPO runs.
+3. Both sides run on one platform: our side where jax finds it, the peers on
+   the CPU or through CUDA.
 """
 
 from __future__ import annotations
@@ -12,11 +14,18 @@ import pathlib
 import subprocess
 import sys
 
+ROOT = pathlib.Path(__file__).parents[1]
 REQUIREMENTS = pathlib.Path(__file__).parent / 'peers/requirements.txt'
 LAST_PPO = 'trl==1.12.0'
 # Both sides: huge pages, as the library asks for by itself.
 MEMORY = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
 THREADS = '2'
+# Of an accelerator's memory: processes run in turn, so all but what the
+# libraries beside jax take.
+MEMORY_FRACTION = 0.92
+PEER_DEVICE = 'BENCHMARK_PEER_DEVICE'  # read by the peers
+# 'gpu' would ask for the drivers of every maker.
+BACKENDS = {'gpu': 'cuda,cpu', 'tpu': 'tpu,cpu'}
 
 
 def make(folder: pathlib.Path) -> None:
@@ -40,19 +49,49 @@ def make(folder: pathlib.Path) -> None:
   stamp.write_text(wanted)
 
 
-def of_side(folder: pathlib.Path, is_ours: bool, kind: str) -> dict[str, str]:
-  """The environment variables of one process."""
+def of_platform(platform: str) -> dict[str, str]:
+  """The environment variables of a process of ours on a platform.
+
+  Args:
+    platform: As jax calls it; '' is what jax finds.
+  """
   environ = {
     **os.environ,
     **MEMORY,
-    'JAX_PLATFORMS': 'cpu',  # where the peers run
     'OMP_NUM_THREADS': THREADS,
+    'XLA_PYTHON_CLIENT_MEM_FRACTION': str(MEMORY_FRACTION),
+  }
+  if platform:
+    environ['JAX_PLATFORMS'] = BACKENDS.get(platform, platform)
+  return environ
+
+
+def of_side(
+  folder: pathlib.Path,
+  is_ours: bool,
+  kind: str,
+  platform: str = 'cpu',
+  ppo: str = '',
+) -> dict[str, str]:
+  """The environment variables of one process.
+
+  Args:
+    folder: Of the peers' environment.
+    is_ours: Whether the process is ours.
+    kind: Of job.
+    platform: Of both sides; peers use CUDA for 'gpu'.
+    ppo: Folder of the TRL that has PPO; '' takes the one in `folder`.
+  """
+  environ = {
+    **of_platform(platform),
     'TOKENIZERS_PARALLELISM': 'false',
     'HF_HUB_OFFLINE': '1',
     'TRL_EXPERIMENTAL_SILENCE': '1',
+    PEER_DEVICE: 'cuda' if platform == 'gpu' else 'cpu',
   }
   if not is_ours and kind == 'ppo':
-    environ['PYTHONPATH'] = str(folder / 'ppo')
+    path = [ppo or str(folder / 'ppo'), os.environ.get('PYTHONPATH', '')]
+    environ['PYTHONPATH'] = os.pathsep.join(filter(None, path))
   return environ
 
 

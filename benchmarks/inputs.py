@@ -32,7 +32,7 @@ SAMPLED = 128  # most tokens of a sampled reply
 MEAN_REPLY = 50.0  # tokens; of the real replies (see `hh_lengths.json`)
 END_BIAS = 20.0
 SEED = 0
-NUM_ROWS, ROW_LENGTH = 64, 512  # of text for language modelling
+NUM_ROWS, ROW_LENGTH = 128, 512  # of text for language modelling
 
 
 @dataclasses.dataclass(frozen=True)

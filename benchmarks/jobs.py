@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-DTYPES = ('float32', 'bfloat16')
+DTYPES: tuple[str, ...] = ('float32', 'bfloat16')
+SIZES: tuple[str, ...] = ('13m',)  # on a CPU
+VOCAB = 8192
 PLAIN = ('plain',)
 
 
@@ -19,7 +21,7 @@ class Comparison:
   """One row of the table: a variant of ours beside a peer."""
 
   name: str
-  goal: float  # ratio wanted at 13M
+  goal: float | None  # ratio wanted, at 13M where the size does not decide
   peers: tuple[str, ...] = PLAIN  # variants of the peer
   ours: str = 'plain'
   dtypes: tuple[str, ...] = DTYPES
@@ -33,12 +35,30 @@ class Job:
   unit: str  # what is counted, a second
   comparisons: tuple[Comparison, ...]
   fields: dict[str, Any]  # of every side
+  peer_fields: dict[str, Any] | None = None  # of the peers, where they differ
 
   def sides(self) -> list[str]:
     """Every side once, as 'ours/VARIANT' or 'peers/VARIANT'."""
     names = [f'ours/{row.ours}' for row in self.comparisons]
     names += [f'peers/{p}' for row in self.comparisons for p in row.peers]
     return list(dict.fromkeys(names))
+
+  def fields_of(self, side: str) -> dict[str, Any]:
+    is_peer = side.startswith('peers') and self.peer_fields is not None
+    return self.peer_fields or {} if is_peer else self.fields
+
+  def of_dtype(self, dtype: str) -> Job:
+    """The comparisons at one precision."""
+    kept = tuple(row for row in self.comparisons if dtype in row.dtypes)
+    return dataclasses.replace(self, comparisons=kept)
+
+  def alone(self) -> Job:
+    """The same without peers: one row for each variant of ours."""
+    rows: dict[str, Comparison] = {}
+    for row in self.comparisons:
+      alone = dataclasses.replace(row, peers=(), goal=None)
+      rows.setdefault(row.ours, alone)
+    return dataclasses.replace(self, comparisons=tuple(rows.values()))
 
 
 def _pm(pairs: int, batches: int, goal: float) -> Job:

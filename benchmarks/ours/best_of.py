@@ -50,7 +50,7 @@ def main() -> None:
 
   samples = clock.seconds_of(run, job['repeats'], warm_up)
   given = [[reply] * job['k'] for reply in lists['chosen'][: len(prompts)]]
-  clock.finish(
+  setting.finish(
     options.out,
     units=ids.size,
     samples=samples,

@@ -1,4 +1,8 @@
-"""Sampling replies with slots that are filled again."""
+"""Sampling replies with slots that are filled again.
+
+Where the job has a `prompt_length`, all replies are `max_new` tokens long, and
+calls for one token are timed too: the rest is decoding alone.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +12,20 @@ import numpy as np
 from benchmarks import clock
 from benchmarks.ours import setting
 from hh_jax.config import SamplingConfig
-from hh_jax.data.tokenizer import EOT_ID
 from hh_jax.generation import decode
-from hh_jax.types import Params
 
 NUM_GREEDY, GREEDY_TOKENS = 8, 24
-
-
-def without_end(params: Params) -> Params:
-  """Weights under which end-of-text is never the likeliest token."""
-  embedding = params['embed']['embedding'].at[EOT_ID].multiply(-1)
-  return {**params, 'embed': {'embedding': embedding}}
 
 
 def main() -> None:
   options = clock.arguments()
   job = options.job
   model, params = setting.network(options.inputs, 'policy', job)
-  prompts = clock.read_lists(options.inputs / 'comparisons.npz')['prompts']
-  prompts = prompts[: job['prompts']]
-  sampling = SamplingConfig(
-    max_new_tokens=job['max_new'], slots=job['slots'], stop_at_turn=False
-  )
+  lists = clock.read_lists(options.inputs / 'comparisons.npz')
+  prompts = clock.prompts_of(lists, job)
   rounds, tokens = 0, []
 
-  def run() -> None:
+  def sample(max_new: int) -> int:
     nonlocal rounds
     rounds += 1
     found = decode.generate(
@@ -41,29 +34,40 @@ def main() -> None:
       prompts,
       np.arange(len(prompts)),
       jax.random.key(rounds),
-      sampling,
+      SamplingConfig(
+        max_new_tokens=max_new, slots=job['slots'], stop_at_turn=False
+      ),
     )
-    tokens.append(int(found.num_tokens.sum()))
+    return int(found.num_tokens.sum())
+
+  def run() -> None:
+    tokens.append(sample(job['max_new']))
 
   def warm_up() -> None:
     for _ in range(setting.WARM_UP):
       run()
 
   samples = clock.seconds_of(run, job['repeats'], warm_up)
+  is_endless = bool(job.get('prompt_length'))
+  parts = {}
+  if is_endless:
+    parts['first'] = clock.seconds_of(lambda: sample(1), job['repeats'])
+  first = lists['prompts'][:NUM_GREEDY]
   greedy = decode.generate(
     model,
-    without_end(params),
-    prompts[:NUM_GREEDY],
-    np.arange(len(prompts[:NUM_GREEDY])),
+    params if is_endless else setting.without_end(params),
+    first,
+    np.arange(len(first)),
     jax.random.key(0),
     SamplingConfig(
       max_new_tokens=GREEDY_TOKENS, temperature=1e-6, stop_at_turn=False
     ),
   )
-  clock.finish(
+  setting.finish(
     options.out,
     units=float(np.mean(tokens)),
     samples=samples,
+    parts=parts,
     checks={
       'greedy': greedy.tokens.tolist(),
       'mean_reply': [float(np.mean(tokens)) / len(prompts)],

@@ -57,7 +57,7 @@ def main() -> None:
     [*prompt, *chosen.tolist(), EOC]
     for prompt, chosen in zip(prompts, lists['chosen'])
   ]
-  clock.finish(
+  setting.finish(
     options.out,
     units=len(prompts) * job['k'],
     samples=samples,
