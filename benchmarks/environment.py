@@ -72,6 +72,7 @@ def of_side(
   kind: str,
   platform: str = 'cpu',
   ppo: str = '',
+  compiled: pathlib.Path | None = None,
 ) -> dict[str, str]:
   """The environment variables of one process.
 
@@ -81,6 +82,8 @@ def of_side(
     kind: Of job.
     platform: Of both sides; peers use CUDA for 'gpu'.
     ppo: Folder of the TRL that has PPO; '' takes the one in `folder`.
+    compiled: Where an accelerator's programs are kept from one process to the
+      next.
   """
   environ = {
     **of_platform(platform),
@@ -89,6 +92,11 @@ def of_side(
     'TRL_EXPERIMENTAL_SILENCE': '1',
     PEER_DEVICE: 'cuda' if platform == 'gpu' else 'cpu',
   }
+  if platform == 'gpu':  # one for both: trainers take all that they see
+    seen = os.environ.get('CUDA_VISIBLE_DEVICES', '0')
+    environ['CUDA_VISIBLE_DEVICES'] = seen.partition(',')[0]
+  if platform != 'cpu' and compiled:  # rounds compile the same programs
+    environ['JAX_COMPILATION_CACHE_DIR'] = str(compiled)
   if not is_ours and kind == 'ppo':
     path = [ppo or str(folder / 'ppo'), os.environ.get('PYTHONPATH', '')]
     environ['PYTHONPATH'] = os.pathsep.join(filter(None, path))

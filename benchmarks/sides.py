@@ -97,7 +97,12 @@ def run_process(side: str, kind: str, fields: Row, setting: Setting) -> Process:
     ],
     cwd=environment.ROOT,
     env=environment.of_side(
-      setting.peers, is_ours, kind, setting.device.platform, setting.peer_ppo
+      setting.peers,
+      is_ours,
+      kind,
+      setting.device.platform,
+      setting.peer_ppo,
+      setting.folder / 'compiled',
     ),
     capture_output=True,
     text=True,

@@ -17,6 +17,7 @@ from benchmarks import (
   sides,
 )
 from hh_jax.report import record
+from hh_jax.training import provenance
 
 VOCAB = 300
 BF16 = 'bfloat16'
@@ -135,11 +136,12 @@ def test_the_whole_run_on_a_cpu_that_poses_as_an_accelerator(
         **{name: SMALL[name] for name in SMALL.keys() & job.fields.keys()},
       },
     )
-    for job in accelerator.JOBS
+    for job in accelerator.JOBS[:4]  # the others are PPO again
   ]
   monkeypatch.setattr(accelerator, 'JOBS', tuple(small))
   monkeypatch.setattr(accelerator, 'PEAK', {'sizes': (128,), 'copied': 2**16})
   monkeypatch.setitem(chips.CHIPS, 'cpu', TOY)
+  monkeypatch.setattr(provenance, 'commit', lambda ignore: 'abc')
   path = tmp_path / 'gpu.json'
   arguments = [
     '--platform=cpu',
@@ -152,10 +154,10 @@ def test_the_whole_run_on_a_cpu_that_poses_as_an_accelerator(
   ]
   run.main(arguments)
   said = capsys.readouterr().out
-  assert '6 measured, 6 does not fit' in said
+  assert '4 measured, 4 does not fit' in said
   saved = json.loads(path.read_text())
   assert saved['hardware']['devices'] == {'cpu': 1}
-  values = {row['job']: row for row in saved['values'][:6]}
+  values = {row['job']: row for row in saved['values'][:4]}
   assert list(values) == [job.comparisons[0].name for job in small]
   for row in values.values():
     assert (row['size'], row['dtype'], row['chip']) == ('nano0', BF16, 'toy')
@@ -167,14 +169,10 @@ def test_the_whole_run_on_a_cpu_that_poses_as_an_accelerator(
   full = values['PPO iteration']
   assert full['times_ideal'] > 1
   assert 7 < full['mean_reply'] <= 8
-  assert {row['outcome'] for row in saved['values'][6:]} == {'does not fit'}
+  assert {row['outcome'] for row in saved['values'][4:]} == {'does not fit'}
   # All is done: the same command again measures nothing.
-  monkeypatch.setattr(
-    'benchmarks.results.provenance.commit', lambda ignore: saved['commit']
-  )
-  if not saved['commit'].endswith('+dirty'):
-    run.main(arguments)
-    assert json.loads(path.read_text())['values'] == saved['values']
+  run.main(arguments)
+  assert json.loads(path.read_text()) == saved
 
 
 def test_a_result_may_be_of_another_machine(tmp_path):
