@@ -41,6 +41,21 @@ def read_lists(path: pathlib.Path) -> dict[str, list[np.ndarray]]:
   return lists
 
 
+def prompts_of(
+  lists: Mapping[str, list[np.ndarray]], job: Mapping[str, Any]
+) -> list[np.ndarray]:
+  """The prompts of a job: the first ones, or text of one length.
+
+  Where the job has a `prompt_length`, all prompts are laid one after the other
+  and cut into pieces of it.
+  """
+  length = job.get('prompt_length', 0)
+  if not length:
+    return lists['prompts'][: job['prompts']]
+  flat = np.concatenate(lists['prompts'])
+  return list(np.resize(flat, (job['prompts'], length)))
+
+
 def seconds_of(
   run: Callable[[], object],
   repeats: int,
@@ -91,6 +106,7 @@ def finish(
   checks: Mapping[str, Any],
   settings: str,
   parts: Mapping[str, Sequence[float]] | None = None,
+  peak: float | None = None,
 ) -> None:
   """Writes what one process measured.
 
@@ -101,11 +117,12 @@ def finish(
     checks: What the other side must have computed too.
     settings: The options this side ran with, in a few words.
     parts: Seconds of the phases of one call.
+    peak: Most memory held, in GiB; by default this process's own.
   """
   result = {
     'units': units,
     'samples': list(samples),
-    'peak_gib': peak_gib(),
+    'peak_gib': peak_gib() if peak is None else peak,
     'checks': dict(checks),
     'settings': settings,
     'parts': {name: list(times) for name, times in (parts or {}).items()},

@@ -3,7 +3,10 @@
 1. A virtual environment with PyTorch, transformers and the current TRL.
 2. A folder with TRL 1.12.0 alone, the last release with PPO, that goes before
    it on the path where PPO runs.
-3. Inside it a second environment with Tunix, which asks for other versions.
+3. Inside it a second environment with Tunix, which asks for other versions and
+   runs on the CPU.
+4. Both sides run on one platform: our side where jax finds it, the peers on
+   the CPU or through CUDA.
 """
 
 from __future__ import annotations
@@ -13,18 +16,33 @@ import pathlib
 import subprocess
 import sys
 
+ROOT = pathlib.Path(__file__).parents[1]
 REQUIREMENTS = pathlib.Path(__file__).parent / 'peers/requirements.txt'
 TUNIX = REQUIREMENTS.with_name('requirements_tunix.txt')
 LAST_PPO = 'trl==1.12.0'
 # Both sides: huge pages, as the library asks for by itself.
 MEMORY = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
 THREADS = '2'
+# Of an accelerator's memory: processes run in turn, so all but what the
+# libraries beside jax take.
+MEMORY_FRACTION = 0.92
+PEER_DEVICE = 'BENCHMARK_PEER_DEVICE'  # read by the peers
+# 'gpu' would ask for the drivers of every maker.
+BACKENDS = {'gpu': 'cuda,cpu', 'tpu': 'tpu,cpu'}
 
 
-def make(folder: pathlib.Path) -> None:
-  """Installs the peers unless they are there."""
-  make_torch(folder)
-  make_tunix(folder / 'tunix')
+def make(folder: pathlib.Path, platform: str, torch: str = '') -> None:
+  """Installs the peers of a platform unless they are there.
+
+  Args:
+    folder: Of the peers' environment.
+    platform: As jax calls it.
+    torch: Interpreter that has PyTorch and TRL already; '' installs them.
+  """
+  if not torch:
+    make_torch(folder)
+  if platform == 'cpu':
+    make_tunix(folder / 'tunix')
 
 
 def make_tunix(folder: pathlib.Path) -> None:
@@ -61,24 +79,66 @@ def make_torch(folder: pathlib.Path) -> None:
   stamp.write_text(wanted)
 
 
-def of_side(folder: pathlib.Path, is_ours: bool, module: str) -> dict[str, str]:
-  """The environment variables of one process."""
+def of_platform(platform: str) -> dict[str, str]:
+  """The environment variables of a process of ours on a platform.
+
+  Args:
+    platform: As jax calls it; '' is what jax finds.
+  """
   environ = {
     **os.environ,
     **MEMORY,
-    'JAX_PLATFORMS': 'cpu',  # where the peers run
     'OMP_NUM_THREADS': THREADS,
-    'TOKENIZERS_PARALLELISM': 'false',
-    'HF_HUB_OFFLINE': '1',
-    'TRL_EXPERIMENTAL_SILENCE': '1',
+    'XLA_PYTHON_CLIENT_MEM_FRACTION': str(MEMORY_FRACTION),
   }
-  if not is_ours and module == 'ppo':
-    environ['PYTHONPATH'] = str(folder / 'ppo')
+  if platform:
+    environ['JAX_PLATFORMS'] = BACKENDS.get(platform, platform)
   return environ
 
 
-def python_of(folder: pathlib.Path, is_ours: bool, module: str) -> str:
+def of_side(
+  folder: pathlib.Path,
+  is_ours: bool,
+  module: str,
+  platform: str = 'cpu',
+  ppo: str = '',
+  compiled: pathlib.Path | None = None,
+) -> dict[str, str]:
+  """The environment variables of one process.
+
+  Args:
+    folder: Of the peers' environment.
+    is_ours: Whether the process is ours.
+    module: Of the side.
+    platform: Of both sides; peers use CUDA for 'gpu'.
+    ppo: Folder of the TRL that has PPO; '' takes the one in `folder`.
+    compiled: Where an accelerator's programs are kept from one process to the
+      next.
+  """
+  environ = {
+    **of_platform(platform),
+    'TOKENIZERS_PARALLELISM': 'false',
+    'HF_HUB_OFFLINE': '1',
+    'TRL_EXPERIMENTAL_SILENCE': '1',
+    PEER_DEVICE: 'cuda' if platform == 'gpu' else 'cpu',
+  }
+  if platform == 'gpu':  # one for both: trainers take all that they see
+    seen = os.environ.get('CUDA_VISIBLE_DEVICES', '0')
+    environ['CUDA_VISIBLE_DEVICES'] = seen.partition(',')[0]
+  if platform != 'cpu' and compiled:  # rounds compile the same programs
+    environ['JAX_COMPILATION_CACHE_DIR'] = str(compiled)
+  if not is_ours and module == 'ppo':
+    path = [ppo or str(folder / 'ppo'), os.environ.get('PYTHONPATH', '')]
+    environ['PYTHONPATH'] = os.pathsep.join(filter(None, path))
+  return environ
+
+
+def python_of(
+  folder: pathlib.Path, is_ours: bool, module: str, torch: str = ''
+) -> str:
+  """The interpreter of one process; `torch` is as of `make`."""
   if is_ours:
     return sys.executable
-  place = folder / 'tunix' if module.endswith('tunix') else folder
-  return str(place / 'bin/python')
+  if module.endswith('tunix'):
+    return str(folder / 'tunix/bin/python')
+  return torch or str(folder / 'bin/python')

@@ -1,10 +1,15 @@
-"""Floating-point operations that a job cannot do without.
+"""What a job cannot do without: operations, and bytes read while decoding.
 
 1. A token costs two operations a weight of the block matrices, and attention
    4 d a layer for every token that it sees, itself included.
 2. Logits cost 2 d V where somebody reads them.
 3. A training step costs three forward passes.
 4. Padding, recomputation and log-probs that are known already count nothing.
+5. A decoding step reads all weights once, whatever the batch, and the keys and
+   values of every token so far; what it writes is little beside that.
+
+Operations by this count over the peak of the chip are MFU: attention counted
+causally, the output matrix counted.
 """
 
 from __future__ import annotations
@@ -12,14 +17,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from benchmarks import chips
 from hh_jax.config import ModelConfig
+
+BYTES = {'float32': 4, 'bfloat16': 2}
 
 
 @dataclasses.dataclass(frozen=True)
 class Counter:
-  """Operations of one network."""
+  """Operations and bytes of one network."""
 
-  config: ModelConfig
+  config: ModelConfig  # weights are read in its compute type
 
   def pass_over(self, prefix: int, new: int) -> float:
     """`new` tokens that continue `prefix` tokens, without logits."""
@@ -56,14 +64,69 @@ class Counter:
     scoring = sum(self.tree(p, [round(mean_reply)] * k) for p in prompts)
     return self.sampling(prompts, mean_reply, k) + scoring
 
+  def decode_bytes(
+    self, prompts: Sequence[int], reply: float, batch: int
+  ) -> float:
+    """Bytes read for `reply` tokens after each prompt, `batch` at a time.
+
+      B = (G E / B) b_w (N + V d) + E[S] b_kv 2 L K H
+
+    with S = P G + G (G + 1) / 2 keys a reply, summed over all replies, b_w and
+    b_kv the bytes of a weight and of a cached number.
+    """
+    config = self.config
+    weights = config.num_block_params + config.vocab_size * config.model_dim
+    weights *= BYTES[config.compute_dtype]
+    token = 2 * config.num_layers * config.kv_heads * config.width_of_head
+    token *= BYTES[config.type_of_cache]
+    seen = sum(p * reply + reply * (reply + 1) / 2 for p in prompts)
+    steps = reply * len(prompts) / min(batch, len(prompts))
+    return weights * steps + token * seen
+
+  def decode_seconds(
+    self, prompts: Sequence[int], reply: float, batch: int, chip: chips.Chip
+  ) -> float:
+    """The memory roofline: the bytes at a bandwidth that copies attain."""
+    bandwidth = chips.ATTAINABLE_BANDWIDTH * chip.bandwidth
+    return self.decode_bytes(prompts, reply, batch) / bandwidth
+
   def ppo(
     self, prompts: Sequence[int], mean_reply: float, is_shared: bool
   ) -> float:
     """Sampling; reference, value and preference model; one update."""
+    learnt = self.ppo_read(prompts, mean_reply, is_shared)
+    return self.sampling(prompts, mean_reply) + learnt
+
+  def ppo_read(
+    self, prompts: Sequence[int], mean_reply: float, is_shared: bool
+  ) -> float:
+    """What follows sampling: all networks read the replies, then the update."""
     reply = round(mean_reply)
     body = sum(self.tree(p, [reply]) for p in prompts)
     head = self.logits(reply * len(prompts))
     # A shared trunk still reads the replies once more for its values.
     scored = 3 * body + head
     trained = 3 * ((1 if is_shared else 2) * body + head)
-    return self.sampling(prompts, mean_reply) + scored + trained
+    return scored + trained
+
+  def ppo_seconds(
+    self,
+    prompts: Sequence[int],
+    mean_reply: float,
+    is_shared: bool,
+    chip: chips.Chip,
+  ) -> float | None:
+    """The ideal iteration; None where the peak of the chip is not known.
+
+      t = (prompts read + replies scored + update) / (0.8 peak) + decoding
+
+    Operations run at what matrix products attain; decoding is its memory
+    roofline with all prompts in one batch.
+    """
+    peak = chip.peak(self.config.compute_dtype)
+    if peak is None:
+      return None
+    read = sum(self.pass_over(0, p) for p in prompts)
+    read += self.ppo_read(prompts, mean_reply, is_shared)
+    decoding = self.decode_seconds(prompts, mean_reply, len(prompts), chip)
+    return read / (chips.ATTAINABLE_FLOPS * peak) + decoding

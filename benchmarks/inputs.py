@@ -36,7 +36,7 @@ END_BIAS = 20.0
 # would hide a wrong one.
 BLOCK_SCALE = 4.0
 SEED = 0
-NUM_ROWS, ROW_LENGTH = 64, 512  # of text for language modelling
+NUM_ROWS, ROW_LENGTH = 128, 512  # of text for language modelling
 NEOX, QWEN2 = FAMILIES = ('gpt_neox', 'qwen2')  # a folder each
 
 
@@ -203,13 +203,17 @@ def packed_text(texts: Texts, num_rows: int, row_length: int) -> np.ndarray:
 
 
 def prepare(
-  folder: pathlib.Path, size: str, vocab_size: int, data_dir: str
+  folder: pathlib.Path,
+  size: str,
+  vocab_size: int,
+  data_dir: str,
+  families: Sequence[str] = FAMILIES,
 ) -> dict[str, object]:
   """Writes everything a side reads; returns facts about it."""
   texts = (
     real_texts(data_dir, vocab_size) if data_dir else random_texts(vocab_size)
   )
-  for family in FAMILIES:
+  for family in families:
     config = model_config(size, vocab_size, family)
     write_networks(folder / family, family, config)
   clock.write_lists(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-DTYPES = ('float32', 'bfloat16')
+DTYPES: tuple[str, ...] = ('float32', 'bfloat16')
+SIZES: tuple[str, ...] = ('13m',)  # on a CPU
+VOCAB = 8192
 PLAIN = ('plain',)
 
 
@@ -19,7 +21,7 @@ class Comparison:
   """One row of the table: a variant of ours beside a peer."""
 
   name: str
-  goal: float  # ratio wanted at 13M
+  goal: float | None  # ratio wanted, at 13M where the size does not decide
   peers: tuple[str, ...] = PLAIN  # variants of the peer
   ours: str = 'plain'
   dtypes: tuple[str, ...] = DTYPES
@@ -35,6 +37,7 @@ class Job:
   fields: dict[str, Any]  # of every side
   family: str = 'gpt_neox'  # architecture of the networks
   peer: str = ''  # module of `peers`
+  peer_fields: dict[str, Any] | None = None  # of the peers, where they differ
 
   def sides(self) -> list[str]:
     """Every side once, as 'ours/VARIANT' or 'peers/VARIANT'."""
@@ -44,6 +47,26 @@ class Job:
 
   def module(self, owner: str) -> str:
     return self.peer if self.peer and owner == 'peers' else self.kind
+
+  def fields_of(self, side: str) -> dict[str, Any]:
+    """What a process of a side is told of the job."""
+    fields = self.fields
+    if side.startswith('peers') and self.peer_fields is not None:
+      fields = self.peer_fields
+    return {**fields, 'family': self.family}
+
+  def of_dtype(self, dtype: str) -> Job:
+    """The comparisons at one precision."""
+    kept = tuple(row for row in self.comparisons if dtype in row.dtypes)
+    return dataclasses.replace(self, comparisons=kept)
+
+  def alone(self) -> Job:
+    """The same without peers: one row for each variant of ours."""
+    rows: dict[str, Comparison] = {}
+    for row in self.comparisons:
+      alone = dataclasses.replace(row, peers=(), goal=None)
+      rows.setdefault(row.ours, alone)
+    return dataclasses.replace(self, comparisons=tuple(rows.values()))
 
 
 def _pm(pairs: int, batches: int, goal: float) -> Job:

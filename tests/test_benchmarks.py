@@ -1,5 +1,6 @@
 """The benchmarks at toy size: our side runs, and what differs is noticed."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import clock, environment, flops, inputs, run
+from benchmarks import clock, flops, inputs, rows, run
 from benchmarks import jobs as jobs_lib
+from benchmarks import results as results_lib
 from hh_jax.data.tokenizer import EOT_ID
 from hh_jax.models import heads, ladder, public_weights
 from tests import scripts
@@ -133,28 +135,34 @@ def process(**checks):
 
 def test_sides_that_computed_different_things_end_the_run():
   same = process(losses=[1.0, 0.5], greedy=[[5, 6]])
-  run.check('job', same, process(losses=[1.0001], greedy=[[5, 6]]), 'float32')
-  with pytest.raises(SystemExit, match='losses differs'):
-    run.check('job', same, process(losses=[1.1]), 'float32')
+  close = process(losses=[1.0001, 0.5])
+  rows.check('job', same, close, 'float32')
+  for other in ([1.1, 0.5], [1.0, 0.6], [1.0]):
+    with pytest.raises(SystemExit, match='losses differs'):
+      rows.check('job', same, process(losses=other), 'float32')
+  # Whatever the peer tells is compared.
+  with pytest.raises(SystemExit, match='the peer .*scores'):
+    rows.check('job', same, process(losses=[1.0, 0.5], scores=[1]), 'float32')
   with pytest.raises(SystemExit, match='greedy differs'):
-    run.check('job', same, process(greedy=[[5, 7]]), 'float32')
-  with pytest.raises(SystemExit, match='nothing to compare'):
-    run.check('job', same, process(), 'float32')
-  drawn = process(mean_reply=[50.0])
-  run.check('job', drawn, process(mean_reply=[45.0]), 'float32')
-  with pytest.raises(SystemExit, match='mean_reply differs'):
-    run.check('job', drawn, process(mean_reply=[30.0]), 'float32')
+    rows.check('job', same, process(greedy=[[5, 7]]), 'float32')
+  with pytest.raises(SystemExit, match='ours tells'):
+    rows.check('job', same, process(), 'float32')
+  for name in rows.DRAWN:
+    drawn = process(**{name: [50.0]})
+    rows.check('job', drawn, process(**{name: [45.0]}), 'float32')
+    with pytest.raises(SystemExit, match=f'{name} differs'):
+      rows.check('job', drawn, process(**{name: [30.0]}), 'float32')
 
 
 def test_in_low_precision_greedy_text_may_part_but_late():
   ours = process(greedy=[[1, 2, 3, 4], [5, 6, 7, 8]])
-  run.check('job', ours, process(greedy=[[1, 2, 3, 9], [5, 9, 9, 9]]), BF16)
+  rows.check('job', ours, process(greedy=[[1, 2, 3, 9], [5, 9, 9, 9]]), BF16)
   with pytest.raises(SystemExit, match='greedy differs'):
-    run.check('job', ours, process(greedy=[[1, 2, 9, 9], [5, 9, 9, 9]]), BF16)
+    rows.check('job', ours, process(greedy=[[1, 2, 9, 9], [5, 9, 9, 9]]), BF16)
   low = process(losses=[1.0])
-  run.check('job', low, process(losses=[1.01]), BF16)
+  rows.check('job', low, process(losses=[1.01]), BF16)
   with pytest.raises(SystemExit, match='losses differs'):
-    run.check('job', low, process(losses=[1.1]), BF16)
+    rows.check('job', low, process(losses=[1.2]), BF16)
 
 
 def setting(tmp_path, dtype=BF16):
@@ -180,7 +188,7 @@ def test_the_fastest_of_the_peers_ways_counts(folder):
   found = {'ours/plain': side(1.0, 'ours')}
   for number, peer in enumerate(comparison.peers):
     found[f'peers/{peer}'] = side(4.0 - number, peer)
-  row = run.row_of(
+  row = rows.row_of(
     job, comparison, found, setting(folder), {'ours': 1e9, 'peers': 2e9}
   )
   assert row['settings_peer'] == comparison.peers[-1]
@@ -189,9 +197,13 @@ def test_the_fastest_of_the_peers_ways_counts(folder):
   np.testing.assert_allclose(
     row['share_of_peak'], row['gflops_per_second'] / 2, rtol=1e-6
   )
-  found[f'peers/{comparison.peers[0]}'][0]['checks'] = {'mean_reply': [9.0]}
+  # A difference in any round counts.
+  for name, sides in found.items():
+    is_other = name == f'peers/{comparison.peers[0]}'
+    checks = {'mean_reply': [9.0 if is_other else 50.0]}
+    found[name] = [*sides, {**sides[0], 'checks': checks}]
   with pytest.raises(SystemExit, match='mean_reply differs'):
-    run.row_of(
+    rows.row_of(
       job, comparison, found, setting(folder), {'ours': 1e9, 'peers': 2e9}
     )
 
@@ -201,20 +213,22 @@ def test_results_go_on_where_they_were_at_the_same_commit(
 ):
   path = tmp_path / 'x.json'
   commit = ['abc']
-  monkeypatch.setattr(run.provenance, 'commit', lambda ignore: commit[0])
+  monkeypatch.setattr(
+    results_lib.provenance, 'commit', lambda ignore: commit[0]
+  )
   facts = {'texts': 'real', 'rounds': 3}
-  results = run.Results(path, facts)
+  results = results_lib.Results(path, facts)
   place = setting(tmp_path)
   row = {'size': 'nano0', 'vocab': VOCAB, 'dtype': BF16}
   results.add({'job': 'one', **row})
-  again = run.Results(path, facts)
+  again = results_lib.Results(path, facts)
   assert again.has('one', place)
   assert not again.has('two', place)
   assert not again.has('one', setting(tmp_path, 'float32'))
-  assert not run.Results(path, {**facts, 'rounds': 1}).has('one', place)
+  assert not results_lib.Results(path, {**facts, 'rounds': 1}).has('one', place)
   for commit[0] in ('abd', 'abc+dirty'):
     with pytest.raises(SystemExit, match='move it away'):
-      run.Results(path, facts)
+      results_lib.Results(path, facts)
 
 
 @pytest.mark.slow
@@ -258,7 +272,7 @@ def test_the_peak_is_this_process_own():
 
 
 def test_rates_are_units_a_second_of_every_sample():
-  np.testing.assert_allclose(run.rate([process(), process()]), [5, 10, 5, 10])
+  np.testing.assert_allclose(rows.rate([process(), process()]), [5, 10, 5, 10])
 
 
 def test_lists_come_back_as_they_were(tmp_path):
@@ -297,17 +311,11 @@ def test_operations_that_are_needed():
   assert counter.lm_step(3, 2) == 9 * one
 
 
-def test_both_sides_get_the_same_allocator(tmp_path):
-  ours = environment.of_side(tmp_path, True, 'ppo')
-  theirs = environment.of_side(tmp_path, False, 'ppo')
-  assert theirs.pop('PYTHONPATH') == str(tmp_path / 'ppo')
-  ours.pop('PYTHONPATH', None)
-  assert ours == theirs
-
-
-def test_every_side_has_its_own_python(tmp_path):
-  python = environment.python_of
-  assert python(tmp_path, True, 'ppo') == sys.executable
-  assert python(tmp_path, False, 'ppo') == str(tmp_path / 'bin/python')
-  place = tmp_path / 'tunix/bin/python'
-  assert python(tmp_path, False, 'ppo_tunix') == str(place)
+def test_a_side_is_told_its_family():
+  for job in jobs_lib.JOBS:
+    for side in job.sides():
+      assert job.fields_of(side) == {**job.fields, 'family': job.family}
+  job = dataclasses.replace(jobs_lib.JOBS[0], peer_fields={'rows': 1})
+  assert job.fields_of('ours/plain')['rows'] > 1
+  told = {'rows': 1, 'family': inputs.NEOX}
+  assert job.fields_of('peers/eager') == told

@@ -51,12 +51,13 @@ def main() -> None:
 
   samples = clock.seconds_of(run, job['repeats'], warm_up)
   given = [[reply] * job['k'] for reply in lists['chosen'][: len(prompts)]]
-  clock.finish(
+  endless = setting.without_end(policy_params)
+  setting.finish(
     options.out,
     units=ids.size,
     samples=samples,
     checks={
-      'greedy': sampling_lib.greedy_text(policy, policy_params, prompts),
+      'greedy': sampling_lib.greedy_text(policy, endless, prompts),
       'scores': score(given)[:, 0].tolist(),
       'mean_reply': [float(np.mean(tokens)) / ids.size],
     },

@@ -51,10 +51,11 @@ def main() -> None:
   def run() -> None:
     nonlocal state
     state, metrics = step(state, batch)
+    jax.block_until_ready(state)
     losses.append(float(metrics['lm/loss']))
 
   samples = clock.seconds_of(run, job['repeats'])
-  clock.finish(
+  setting.finish(
     options.out,
     units=text.size,
     samples=samples,

@@ -67,11 +67,12 @@ def main() -> None:
     for number in range(count):
       state, metrics = step(state, batches(number))
       pending.append(metrics['pm/loss'])
+    jax.block_until_ready(state)
     losses.extend(map(float, pending))
 
   samples = clock.seconds_of(run, job['repeats'])
   padded = sum(batches(number).tokens.size for number in range(count))
-  clock.finish(
+  setting.finish(
     options.out,
     units=size * count,
     samples=samples,

@@ -30,7 +30,9 @@ def configuration(job: dict[str, Any]) -> RLHFConfig:
   return RLHFConfig(
     data=DataConfig(batch_size=job['prompts'], row_length=job['row_length']),
     sampling=SamplingConfig(
-      max_new_tokens=job['max_new'], slots=job['prompts'], stop_at_turn=False
+      max_new_tokens=job['max_new'],
+      slots=job.get('slots', job['prompts']),
+      stop_at_turn=False,
     ),
     optimizer=OptimizerConfig(lr_override=job['rate'], clip_norm=1e9),
     num_iterations=10**4,
@@ -97,7 +99,7 @@ def main() -> None:
   if config.share_trunk:
     networks = ppo_step.Networks(policy, policy, pm)
   lists = clock.read_lists(options.inputs / 'comparisons.npz')
-  prompts = lists['prompts'][: job['prompts']]  # the same every iteration
+  prompts = clock.prompts_of(lists, job)  # the same every iteration
   pool = rollout.PromptPool(tuple(prompts), np.arange(len(prompts)))
   tx = ppo_step.make_ppo_optimizer(config, networks)
   value = {'score_head': pm_params['score_head']}
@@ -140,7 +142,7 @@ def main() -> None:
   samples = clock.seconds_of(run, job['repeats'], lambda: None)
   measured = slice(-len(samples), None)
   checks['mean_reply'] = [float(np.mean([m['rollout/length'] for m in seen]))]
-  clock.finish(
+  setting.finish(
     options.out,
     units=job['prompts'],
     samples=samples,

@@ -1,4 +1,8 @@
-"""Sampling replies with slots that are filled again."""
+"""Sampling replies with slots that are filled again.
+
+Where the job has a `prompt_length`, all replies are `max_new` tokens long, and
+calls for one token are timed too: the rest is decoding alone.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,6 @@ import numpy as np
 from benchmarks import clock
 from benchmarks.ours import setting
 from hh_jax.config import SamplingConfig
-from hh_jax.data.tokenizer import EOT_ID
 from hh_jax.generation import decode
 from hh_jax.models.transformer import Transformer
 from hh_jax.types import Params
@@ -18,19 +21,19 @@ from hh_jax.types import Params
 NUM_GREEDY, GREEDY_TOKENS = 8, 24
 
 
-def without_end(params: Params) -> Params:
-  """Weights under which end-of-text is never the likeliest token."""
-  embedding = params['embed']['embedding'].at[EOT_ID].multiply(-1)
-  return {**params, 'embed': {'embedding': embedding}}
-
-
 def greedy_text(
   model: Transformer, params: Params, prompts: Sequence[np.ndarray]
 ) -> list[list[int]]:
-  """The likeliest tokens that continue the first prompts."""
+  """The likeliest tokens that continue the first prompts.
+
+  Args:
+    model: Of the policy.
+    params: Weights that never end a reply.
+    prompts: Ids, of which the first `NUM_GREEDY` are continued.
+  """
   found = decode.generate(
     model,
-    without_end(params),
+    params,
     prompts[:NUM_GREEDY],
     np.arange(len(prompts[:NUM_GREEDY])),
     jax.random.key(0),
@@ -45,14 +48,11 @@ def main() -> None:
   options = clock.arguments()
   job = options.job
   model, params = setting.network(options.inputs, 'policy', job)
-  prompts = clock.read_lists(options.inputs / 'comparisons.npz')['prompts']
-  prompts = prompts[: job['prompts']]
-  sampling = SamplingConfig(
-    max_new_tokens=job['max_new'], slots=job['slots'], stop_at_turn=False
-  )
+  lists = clock.read_lists(options.inputs / 'comparisons.npz')
+  prompts = clock.prompts_of(lists, job)
   rounds, tokens = 0, []
 
-  def run() -> None:
+  def sample(max_new: int) -> int:
     nonlocal rounds
     rounds += 1
     found = decode.generate(
@@ -61,21 +61,32 @@ def main() -> None:
       prompts,
       np.arange(len(prompts)),
       jax.random.key(rounds),
-      sampling,
+      SamplingConfig(
+        max_new_tokens=max_new, slots=job['slots'], stop_at_turn=False
+      ),
     )
-    tokens.append(int(found.num_tokens.sum()))
+    return int(found.num_tokens.sum())
+
+  def run() -> None:
+    tokens.append(sample(job['max_new']))
 
   def warm_up() -> None:
     for _ in range(setting.WARM_UP):
       run()
 
   samples = clock.seconds_of(run, job['repeats'], warm_up)
-  clock.finish(
+  is_endless = bool(job.get('prompt_length'))
+  parts = {}
+  if is_endless:
+    parts['first'] = clock.seconds_of(lambda: sample(1), job['repeats'])
+  endless = params if is_endless else setting.without_end(params)
+  setting.finish(
     options.out,
     units=float(np.mean(tokens)),
     samples=samples,
+    parts=parts,
     checks={
-      'greedy': greedy_text(model, params, prompts),
+      'greedy': greedy_text(model, endless, lists['prompts']),
       'mean_reply': [float(np.mean(tokens)) / len(prompts)],
     },
     settings=f'{setting.settings(job)}; {job["slots"]} slots',

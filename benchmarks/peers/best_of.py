@@ -61,7 +61,8 @@ def main() -> None:
     [*prompt, *chosen.tolist(), EOC]
     for prompt, chosen in zip(prompts, lists['chosen'])
   ]
-  clock.finish(
+  setting.end_never(policy, EOT)
+  setting.finish(
     options.out,
     units=len(prompts) * job['k'],
     samples=samples,

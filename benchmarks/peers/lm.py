@@ -1,4 +1,7 @@
-"""One step of language-model training: PyTorch, eager or compiled."""
+"""One step of language-model training: PyTorch, eager or compiled.
+
+`micro` rows at a time where all logits would not fit into memory.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ def main() -> None:
     transformers.GPTNeoXForCausalLM, options.inputs, 'policy'
   )
   text = np.load(options.inputs / 'text.npy')[: job['rows']]
-  tokens = torch.tensor(text, dtype=torch.long)
+  tokens = torch.tensor(text, dtype=torch.long, device=setting.DEVICE)
+  pieces = tokens.split(job.get('micro', len(tokens)))
   adamw = torch.optim.AdamW(
     model.parameters(),
     lr=job['rate'],
@@ -32,16 +36,21 @@ def main() -> None:
   losses = []
 
   def run() -> None:
-    with setting.precision(job):
-      loss = network(input_ids=tokens, labels=tokens, use_cache=False).loss
-    loss.backward()
+    loss = torch.zeros((), device=setting.DEVICE)
+    for piece in pieces:
+      with setting.precision(job):
+        part = network(input_ids=piece, labels=piece, use_cache=False).loss
+        part = part * (len(piece) / len(tokens))
+      part.backward()
+      loss += part.detach()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     adamw.step()
     adamw.zero_grad(set_to_none=True)
     losses.append(loss.item())
+    setting.synchronise()
 
   samples = clock.seconds_of(run, job['repeats'])
-  clock.finish(
+  setting.finish(
     options.out,
     units=text.size,
     samples=samples,

@@ -8,23 +8,32 @@ import torch
 from benchmarks import clock
 from benchmarks.peers import setting
 
-SIZE = 4096
+SIZES = (4096,)
 
 
 def main() -> None:
   options = clock.arguments()
   torch.set_num_threads(setting.THREADS)
   dtype = getattr(torch, options.job['dtype'])
-  x = torch.randn(SIZE, SIZE).to(dtype)
-  y = torch.randn(SIZE, SIZE).to(dtype)
-  samples = clock.seconds_of(lambda: x @ y, 5)
-  clock.finish(
+  sizes = options.job.get('sizes', SIZES)
+  setting.finish(
     options.out,
-    units=2 * SIZE**3,
-    samples=[float(np.min(samples))],
+    units=max(fastest(size, dtype) for size in sizes),
+    samples=[1.0],
     checks={},
-    settings=f'torch {torch.__version__} matmul of {SIZE}',
+    settings=f'torch {torch.__version__} matmul of {sizes}',
   )
+
+
+def fastest(size: int, dtype: torch.dtype) -> float:
+  x = torch.randn(size, size, device=setting.DEVICE).to(dtype)
+  y = torch.randn(size, size, device=setting.DEVICE).to(dtype)
+
+  def run() -> None:
+    x @ y
+    setting.synchronise()
+
+  return 2 * size**3 / float(np.min(clock.seconds_of(run, 5)))
 
 
 if __name__ == '__main__':

@@ -1,7 +1,8 @@
 """Preference-model training with TRL's RewardTrainer.
 
 `sorted` gives it the comparisons sorted by length, so that a batch holds
-hardly any padding: the best that grouping by length could do.
+hardly any padding: the best that grouping by length could do. `micro` pairs at
+a time where a whole batch would not fit into memory.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Watch(transformers.TrainerCallback):
     self.times.append(time.perf_counter())
 
   def on_step_end(self, *args: object, **kwargs: object) -> None:
+    setting.synchronise()
     self.times.append(time.perf_counter())
     if len(self.times) == 2:
       self.look()
@@ -46,6 +48,7 @@ def main() -> None:
   )
   lists = clock.read_lists(options.inputs / 'comparisons.npz')
   num_steps, size = job['batches'], job['pairs']
+  micro = job.get('micro', size)
   rows = [
     {
       f'{name}_ids': [*prompt.tolist(), *reply.tolist(), words.EOC]
@@ -63,7 +66,8 @@ def main() -> None:
     model=model,
     args=trl.RewardConfig(
       output_dir=tempfile.mkdtemp(),
-      per_device_train_batch_size=size,
+      per_device_train_batch_size=micro,
+      gradient_accumulation_steps=size // micro,
       max_steps=num_steps * (1 + job['repeats']),
       learning_rate=job['rate'],
       lr_scheduler_type='constant',
@@ -71,7 +75,7 @@ def main() -> None:
       max_length=None,
       gradient_checkpointing=False,
       bf16=job['dtype'] == 'bfloat16',
-      use_cpu=True,
+      use_cpu=setting.IS_CPU,
       report_to='none',
       save_strategy='no',
       logging_strategy='no',
@@ -85,21 +89,21 @@ def main() -> None:
   scores = []
   for row in first:
     with torch.no_grad(), setting.precision(job):
-      found = model(torch.tensor([row['chosen_ids']])).logits
+      ids = torch.tensor([row['chosen_ids']], device=setting.DEVICE)
+      found = model(ids).logits
     scores.append(float(found))
 
   def look(batch: list[dict[str, list[int]]]) -> None:
     with torch.no_grad(), setting.precision(job):
-      losses.append(
-        float(trainer.compute_loss(model, trainer.data_collator(batch)))
-      )
+      tensors = trainer._prepare_inputs(trainer.data_collator(batch))
+      losses.append(float(trainer.compute_loss(model, tensors)))
 
   look(first)
   if job['variant'] == 'plain':  # the others begin with another batch
     watch.look = lambda: look(second)
   trainer.train()
   ends = np.array(watch.times)[::num_steps]
-  clock.finish(
+  setting.finish(
     options.out,
     units=num_steps * size,
     samples=np.diff(ends)[1:],

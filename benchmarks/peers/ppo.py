@@ -1,6 +1,7 @@
 """PPO iterations with TRL 1.12.0, the last release that has PPO.
 
-Its phases are told apart by when it calls three of its own functions.
+Its phases are told apart by when it calls three of its own functions. Where
+memory is short it reads `rollout` replies and trains on `micro` at a time.
 """
 
 from __future__ import annotations
@@ -42,11 +43,13 @@ class Phases(transformers.TrainerCallback):
 
     def timed_generate(*args: Any) -> Any:
       found = generate(*args)
+      setting.synchronise()
       self.sampled.append(time.perf_counter())
       self.lengths.append(mean_length(found[0][:, args[1].shape[1] :]))
       return found
 
     def timed_whiten(*args: Any, **kwargs: Any) -> Any:
+      setting.synchronise()
       self.scored.append(time.perf_counter())
       return whiten(*args, **kwargs)
 
@@ -57,9 +60,10 @@ class Phases(transformers.TrainerCallback):
     self.updated.append(time.perf_counter())
 
   def on_step_end(self, *args: object, **kwargs: object) -> None:
+    setting.synchronise()
+    if len(self.updated) == 1:
+      self.look()  # in the warm-up
     self.updated.append(time.perf_counter())
-    if len(self.updated) == 2:
-      self.look()
 
 
 def mean_length(replies: torch.Tensor) -> float:
@@ -69,14 +73,21 @@ def mean_length(replies: torch.Tensor) -> float:
   return float((before + is_end.any(1)).float().mean())
 
 
+def mean_move(policy: torch.nn.Module, before: torch.nn.Module) -> float:
+  """Mean distance of a parameter from where it was."""
+  pairs = list(zip(policy.parameters(), before.parameters(), strict=True))
+  moved = sum(float((x - y).detach().abs().sum()) for x, y in pairs)
+  return moved / sum(x.numel() for x, _ in pairs)
+
+
 def configuration(job: dict[str, Any]) -> ppo.PPOConfig:
-  minibatch = job['prompts'] // job['minibatches']
+  micro = micro_of(job)
   return ppo.PPOConfig(
     output_dir=tempfile.mkdtemp(),
-    per_device_train_batch_size=minibatch,
-    gradient_accumulation_steps=job['minibatches'],
+    per_device_train_batch_size=micro,
+    gradient_accumulation_steps=job['prompts'] // micro,
     num_mini_batches=job['minibatches'],
-    local_rollout_forward_batch_size=job['prompts'],
+    local_rollout_forward_batch_size=job.get('rollout', job['prompts']),
     num_ppo_epochs=job['passes'],
     total_episodes=job['prompts'] * (WARM_UP + job['repeats']),
     num_sample_generations=0,
@@ -88,11 +99,27 @@ def configuration(job: dict[str, Any]) -> ppo.PPOConfig:
     stop_token='eos',
     kl_coef=0.001,
     gradient_checkpointing=False,
-    use_cpu=True,
+    use_cpu=setting.IS_CPU,
     report_to='none',
     save_strategy='no',
     disable_tqdm=True,
   )
+
+
+def step_by_minibatch(trainer: ppo.PPOTrainer, job: dict[str, Any]) -> None:
+  """One optimizer step a minibatch, whatever `micro` is, as on our side.
+
+  By itself the trainer makes one every `micro` replies, because every batch is
+  the last of an epoch.
+  """
+  minibatch = job['prompts'] // job['minibatches']
+  accelerator = trainer.accelerator
+  accelerator.gradient_accumulation_steps = minibatch // micro_of(job)
+  accelerator.gradient_state.plugin_kwargs['sync_with_dataloader'] = False
+
+
+def micro_of(job: dict[str, Any]) -> int:
+  return job.get('micro', job['prompts'] // job['minibatches'])
 
 
 def read_given(
@@ -106,10 +133,11 @@ def read_given(
   for prompt, chosen in list(zip(lists['prompts'], lists['chosen']))[
     :NUM_CHECKED
   ]:
-    ids = torch.tensor([[*prompt.tolist(), *chosen[:longest].tolist()]])
+    text = [*prompt.tolist(), *chosen[:longest].tolist(), words.EOC]
+    ended = torch.tensor([text], device=setting.DEVICE)
+    ids = ended[:, :-1]
     with torch.no_grad():
       logits = policy(input_ids=ids).logits[0, len(prompt) - 1 : -1]
-      ended = torch.cat([ids, torch.tensor([[words.EOC]])], 1)
       score = pm(input_ids=ended).logits
     log_probs = logits.float().log_softmax(-1)
     reply = ids[0, len(prompt) :, None]
@@ -124,38 +152,45 @@ def main() -> None:
   causal = transformers.GPTNeoXForCausalLM
   scoring = transformers.GPTNeoXForSequenceClassification
   lists = clock.read_lists(options.inputs / 'comparisons.npz')
-  policy = setting.network(causal, options.inputs, 'policy')
+
+  def policy_network() -> transformers.PreTrainedModel:
+    model = setting.network(causal, options.inputs, 'policy')
+    if job.get('prompt_length'):
+      setting.end_never(model, words.EOT)
+    return model
+
+  policy = policy_network()
   pm = setting.network(scoring, options.inputs, 'pm')
   checks = read_given(policy.eval(), pm.eval(), lists, job['max_new'])
-  start = torch.cat([p.detach().flatten() for p in policy.parameters()])
+  reference = policy_network()
   phases = Phases()
   phases.watch()
 
   def look() -> None:
-    now = torch.cat([p.detach().flatten() for p in policy.parameters()])
-    checks['moved'] = [float((now - start).abs().mean()) / job['rate']]
+    checks['moved'] = [mean_move(policy, reference) / job['rate']]
 
   phases.look = look
   trainer = ppo.PPOTrainer(
     args=configuration(job),
     processing_class=words.tokenizer('left'),
     model=policy,
-    ref_model=setting.network(causal, options.inputs, 'policy'),
+    ref_model=reference,
     reward_model=pm,
     value_model=setting.network(scoring, options.inputs, 'pm'),
     train_dataset=datasets.Dataset.from_dict(
       # The same every iteration.
-      {'input_ids': [p.tolist() for p in lists['prompts'][: job['prompts']]]}
+      {'input_ids': [p.tolist() for p in clock.prompts_of(lists, job)]}
     ),
     callbacks=[phases],
   )
+  step_by_minibatch(trainer, job)
   is_low = job['dtype'] == 'bfloat16' and job['variant'] != 'shipped'
   with setting.precision(job) if is_low else contextlib.nullcontext():
     trainer.train()
   started, ended = np.array(phases.updated[:-1]), np.array(phases.updated[1:])
   sampled, scored = np.array(phases.sampled), np.array(phases.scored)
   measured = slice(WARM_UP, None)
-  clock.finish(
+  setting.finish(
     options.out,
     units=job['prompts'],
     samples=(ended - started)[measured],

@@ -1,7 +1,9 @@
 """Sampling replies with transformers.generate and its key-value cache.
 
 In bfloat16 the weights are converted; `autocast` converts operands instead, and
-`float32` asks whether low precision pays at all.
+`float32` asks whether low precision pays at all; `static` has a cache of fixed
+size, with which transformers compiles the step on an accelerator. As on our
+side, a job with a `prompt_length` times calls for one token too.
 """
 
 from __future__ import annotations
@@ -51,9 +53,7 @@ def greedy_text(
   prompts: list[list[int]],
   is_autocast: bool,
 ) -> list[list[int]]:
-  """The likeliest tokens; from then on the model never ends a reply."""
-  with torch.no_grad():
-    model.get_input_embeddings().weight[EOT] *= -1
+  """The likeliest tokens of a model that never ends a reply."""
   return sample(
     model,
     prompts[:NUM_GREEDY],
@@ -90,39 +90,57 @@ def main() -> None:
   job = options.job
   model = decoding_network(job, options.inputs)
   lists = clock.read_lists(options.inputs / 'comparisons.npz')
-  prompts = [prompt.tolist() for prompt in lists['prompts'][: job['prompts']]]
+  prompts = [prompt.tolist() for prompt in clock.prompts_of(lists, job)]
+  is_endless = bool(job.get('prompt_length'))
+  if is_endless:
+    setting.end_never(model, EOT)
   is_autocast = job['variant'] == 'autocast'
+  cache = {}
+  if job['variant'] == 'static':
+    cache = {'cache_implementation': 'static'}
   if job['variant'] == 'sorted':
     prompts = sorted(prompts, key=len)
   size, tokens = job['slots'], []
 
-  def run() -> None:
+  def sample_all(max_new: int) -> int:
     count = 0
     for start in range(0, len(prompts), size):
       replies = sample(
         model,
         prompts[start : start + size],
         is_autocast=is_autocast,
-        max_new_tokens=job['max_new'],
+        max_new_tokens=max_new,
+        **cache,
       )
       count += sum(map(len, replies))
-    tokens.append(count)
+    return count
+
+  def run() -> None:
+    tokens.append(sample_all(job['max_new']))
 
   def warm_up() -> None:
+    if cache:  # compiled for its size
+      sample_all(job['max_new'])
     sample(model, prompts[:size], is_autocast=is_autocast, max_new_tokens=16)
 
   samples = clock.seconds_of(run, job['repeats'], warm_up)
-  first = [prompt.tolist() for prompt in lists['prompts']]
-  clock.finish(
+  parts = {}
+  if is_endless:
+    parts['first'] = clock.seconds_of(lambda: sample_all(1), job['repeats'])
+  else:
+    setting.end_never(model, EOT)
+  first = [prompt.tolist() for prompt in lists['prompts'][:NUM_GREEDY]]
+  setting.finish(
     options.out,
     units=float(np.mean(tokens)),
     samples=samples,
+    parts=parts,
     checks={
       'greedy': greedy_text(model, first, is_autocast),
       'mean_reply': [float(np.mean(tokens)) / len(prompts)],
     },
     settings=f'transformers {transformers.__version__} generate, '
-    f'{weights(job)}, batches of {size}'
+    f'{weights(job)}{", static cache" * bool(cache)}, batches of {size}'
     f'{" sorted by length" if job["variant"] == "sorted" else ""}',
   )
 

@@ -37,6 +37,7 @@ def write_result(
   command: str,
   seeds: Sequence[int],
   seconds: float,
+  machine: Mapping[str, table.Value] | None = None,
 ) -> pathlib.Path:
   """Writes a result file.
 
@@ -47,6 +48,7 @@ def write_result(
     seeds: Every seed the numbers depend on.
     seconds: Wall-clock time of the command; where it was stopped and started
       again, at least that of its stages.
+    machine: The `hardware` that was measured; by default this process's.
 
   Returns:
     The path written.
@@ -56,7 +58,7 @@ def write_result(
   content: dict[str, table.Value] = {
     'command': command,
     'commit': provenance.commit(ignore=path),
-    'hardware': hardware(),
+    'hardware': dict(machine) if machine else hardware(),
     'versions': provenance.versions(),
     'seeds': [int(seed) for seed in seeds],
     'seconds': round(float(seconds), 1),
