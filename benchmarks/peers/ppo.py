@@ -81,7 +81,7 @@ def mean_move(policy: torch.nn.Module, before: torch.nn.Module) -> float:
 
 
 def configuration(job: dict[str, Any]) -> ppo.PPOConfig:
-  micro = job.get('micro', job['prompts'] // job['minibatches'])
+  micro = micro_of(job)
   return ppo.PPOConfig(
     output_dir=tempfile.mkdtemp(),
     per_device_train_batch_size=micro,
@@ -104,6 +104,22 @@ def configuration(job: dict[str, Any]) -> ppo.PPOConfig:
     save_strategy='no',
     disable_tqdm=True,
   )
+
+
+def step_by_minibatch(trainer: ppo.PPOTrainer, job: dict[str, Any]) -> None:
+  """One optimizer step a minibatch, whatever `micro` is, as on our side.
+
+  By itself the trainer makes one every `micro` replies, because every batch is
+  the last of an epoch.
+  """
+  minibatch = job['prompts'] // job['minibatches']
+  accelerator = trainer.accelerator
+  accelerator.gradient_accumulation_steps = minibatch // micro_of(job)
+  accelerator.gradient_state.plugin_kwargs['sync_with_dataloader'] = False
+
+
+def micro_of(job: dict[str, Any]) -> int:
+  return job.get('micro', job['prompts'] // job['minibatches'])
 
 
 def read_given(
@@ -167,6 +183,7 @@ def main() -> None:
     ),
     callbacks=[phases],
   )
+  step_by_minibatch(trainer, job)
   is_low = job['dtype'] == 'bfloat16' and job['variant'] != 'shipped'
   with setting.precision(job) if is_low else contextlib.nullcontext():
     trainer.train()
