@@ -10,15 +10,16 @@ ROOT = pathlib.Path(__file__).parents[1]
 SMOKE = 'size=nano0,scale=smoke'
 
 
-def run(script, *args, config=''):
+def run(script, *args, config=f'world=lab,{SMOKE}'):
   """Runs a script; returns the finished process and its CPU seconds."""
+  file = f'configs/{script}.py' + (f':{config}' if config else '')
   before = resource.getrusage(resource.RUSAGE_CHILDREN)
   done = subprocess.run(
     [
       sys.executable,
       '-m',
       f'experiments.{script}',
-      f'--config=configs/{script}.py:{config or f"world=lab,{SMOKE}"}',
+      f'--config={file}',
       *map(str, args),
     ],
     cwd=ROOT,
@@ -32,7 +33,7 @@ def run(script, *args, config=''):
   return done, used
 
 
-def refusal(script, *args, limit, config=''):
+def refusal(script, *args, limit, config=f'world=lab,{SMOKE}'):
   """The one line a script answers with, in at most `limit` CPU seconds."""
   done, seconds = run(script, *args, config=config)
   assert done.returncode == 2, done.stderr

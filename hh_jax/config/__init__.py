@@ -23,6 +23,7 @@ from hh_jax.config.stages import (
   PMConfig,
   PMPConfig,
   PretrainConfig,
+  PublicConfig,
   RejectionConfig,
   RLHFConfig,
 )
@@ -39,6 +40,7 @@ __all__ = [
   'PMPConfig',
   'PipelineConfig',
   'PretrainConfig',
+  'PublicConfig',
   'RLHFConfig',
   'RejectionConfig',
   'SamplingConfig',

@@ -11,6 +11,7 @@ from typing import Any
 from hh_jax.config import agreement, shared
 from hh_jax.config.shared import DataConfig, LoopConfig
 from hh_jax.config.stages import (
+  UNTUNED,
   DistillConfig,
   EvaluateConfig,
   PMConfig,
@@ -28,7 +29,7 @@ class FoldsConfig:
   """Preference models by cross-validation, so that every pair is tested."""
 
   seed: int = 0
-  init_from: str = shared.run_of('pmp', 'pretrain')
+  init_from: str = shared.run_of('pmp', *UNTUNED, 'public_pm')
   data: DataConfig = field(default_factory=DataConfig)  # folds set the split
   loop: LoopConfig = field(default_factory=LoopConfig)
   pm: PMConfig = field(default_factory=PMConfig)  # but `data`, `loop`

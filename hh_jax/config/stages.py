@@ -20,6 +20,9 @@ from hh_jax.config.shared import (
 
 field = dataclasses.field
 
+UNTUNED = ('pretrain', 'public')  # stages that end in a plain language model
+SCORED = ('pm', 'pmp', 'public_pm')  # and in a preference model
+
 
 def _optimizer(lr_multiple: float, schedule: str, warmup_steps: int = 0):
   return field(
@@ -50,12 +53,28 @@ class PretrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PublicConfig:
+  """A public model's weights and tokenizer, as a run that others start from."""
+
+  source: str = ''  # folder with config.json, *.safetensors, tokenizer.json
+  end_of_text: str = ''  # token that ends a reply; '': the folder's eos token
+  compute_dtype: str = 'float32'  # of matmul operands in the stages after it
+  remat: bool = False  # whether those recompute blocks in backward passes
+  vocab_multiple: int = 128  # vocabulary rows are padded up to a multiple, so
+  # that meshes divide them
+
+  def __post_init__(self):
+    shared.one_of('compute_dtype', self.compute_dtype, shared.DTYPES)
+    shared.positive(self, 'vocab_multiple')
+
+
+@dataclasses.dataclass(frozen=True)
 class DistillConfig:
   """Context distillation of the HHH prompt [§A.1]."""
 
   seed: int = 0
-  init_from: str = run_of('pretrain')  # the student
-  teacher_from: str = run_of('pretrain', is_optional=True)  # '': as student
+  init_from: str = run_of(*UNTUNED)  # the student
+  teacher_from: str = run_of(*UNTUNED, is_optional=True)  # '': as student
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(0.05, 'linear')  # [§A.1]
   loop: LoopConfig = field(default_factory=LoopConfig)
@@ -77,7 +96,7 @@ class PMPConfig:
   """Preference-model pretraining on ranked answers [§A.2; A-2nd]."""
 
   seed: int = 0
-  init_from: str = run_of('pretrain')
+  init_from: str = run_of(*UNTUNED)
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(0.1, 'constant')  # [§A.2]
   loop: LoopConfig = field(default_factory=LoopConfig)
@@ -100,7 +119,7 @@ class PMConfig:
   """Preference-model finetuning on comparisons, one epoch [§3.1, §A.2]."""
 
   seed: int = 0
-  init_from: str = run_of('pmp', 'pretrain')
+  init_from: str = run_of('pmp', *UNTUNED, 'public_pm')
   data: DataConfig = field(default_factory=DataConfig)
   optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§3.1]
   loop: LoopConfig = field(default_factory=LoopConfig)
@@ -126,8 +145,8 @@ class RejectionConfig:
   """Best of k samples by the preference model [§2.3, §B.6]."""
 
   seed: int = 0
-  policy_from: str = run_of('pretrain', 'distill', 'rlhf')
-  pm_from: str = run_of('pm', 'pmp')
+  policy_from: str = run_of(*UNTUNED, 'distill', 'rlhf')
+  pm_from: str = run_of(*SCORED)
   data: DataConfig = field(default_factory=DataConfig)
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   loop: LoopConfig = field(default_factory=LoopConfig)
@@ -150,10 +169,10 @@ class RLHFConfig:
   """PPO against a preference model [§4.1, §B.1]; an example is a prompt."""
 
   seed: int = 0
-  policy_from: str = run_of('distill', 'pretrain', 'rlhf')  # π0, reference
-  pm_from: str = run_of('pm', 'pmp')  # rewards
+  policy_from: str = run_of('distill', *UNTUNED, 'rlhf')  # π0, reference
+  pm_from: str = run_of(*SCORED)  # rewards
   # Trained on other comparisons; '': none is asked.
-  held_out_pm_from: str = run_of('pm', 'pmp', is_optional=True)
+  held_out_pm_from: str = run_of(*SCORED, is_optional=True)
   data: DataConfig = field(default_factory=DataConfig)
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§4.1]
@@ -226,12 +245,12 @@ class EvaluateConfig:
   data: DataConfig = field(default_factory=DataConfig)
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   loop: LoopConfig = field(default_factory=LoopConfig)
-  pm_from: str = run_of('pm', 'pmp')  # trained on the mixture
+  pm_from: str = run_of(*SCORED)  # trained on the mixture
   # Judges where no gold judge is known; '': the mixture's does.
-  held_out_pm_from: str = run_of('pm', 'pmp', is_optional=True)
-  helpful_pm_from: str = run_of('pm', 'pmp', is_optional=True)  # one side's
-  harmless_pm_from: str = run_of('pm', 'pmp', is_optional=True)  # one side's
-  reference_from: str = run_of('distill', 'pretrain')  # π0
+  held_out_pm_from: str = run_of(*SCORED, is_optional=True)
+  helpful_pm_from: str = run_of(*SCORED, is_optional=True)  # one side's
+  harmless_pm_from: str = run_of(*SCORED, is_optional=True)  # one side's
+  reference_from: str = run_of('distill', *UNTUNED)  # π0
   rlhf_from: str = run_of('rlhf')  # the trained policy
   num_comparisons: int = 2000  # most test comparisons scored
   num_prompts: int = 512  # held-out prompts, half of them harmless [open]

@@ -50,20 +50,34 @@ _WORDS = (
 )
 
 
-def _check_special(bpe: tokenizers.Tokenizer, origin: str) -> None:
-  flagged = {
-    token.content
-    for token in bpe.get_added_tokens_decoder().values()
+def special_tokens(bpe: tokenizers.Tokenizer) -> dict[int, str]:
+  """Tokens that stand for no text, by id."""
+  return {
+    number: token.content
+    for number, token in bpe.get_added_tokens_decoder().items()
     if token.special
   }
-  missing = [name for name in SPECIAL_TOKENS if name not in flagged]
-  if missing:
+
+
+def _check_special(bpe: tokenizers.Tokenizer, origin: str) -> None:
+  """Raises ValueError unless the first three ids are ours.
+
+  The name of end-of-context marks such a vocabulary. Padding and end-of-text
+  may keep the names that a public one gave them (`data.vocabulary`).
+  """
+  special = special_tokens(bpe)
+  missing = [name for name in SPECIAL_TOKENS if name not in special.values()]
+  if EOC in missing or (missing and not {PAD_ID, EOT_ID} <= special.keys()):
     raise ValueError(
       f'{origin} lacks the special tokens {missing}; add them, or train a '
       'tokenizer with `python -m hh_jax.data.tokenizer`'
     )
-  ids = tuple(bpe.token_to_id(name) for name in SPECIAL_TOKENS)
-  if ids != (PAD_ID, EOT_ID, EOC_ID):
+  if (
+    special.get(EOC_ID) != EOC
+    or special.get(PAD_ID, EOT) in (EOT, EOC)
+    or special.get(EOT_ID, PAD) in (PAD, EOC)
+  ):
+    ids = tuple(bpe.token_to_id(name) for name in SPECIAL_TOKENS)
     raise ValueError(
       f'{origin} gives the special tokens the ids {ids}; sampling on the '
       f'device needs {(PAD_ID, EOT_ID, EOC_ID)}'
@@ -81,8 +95,9 @@ class Tokenizer:
     self.bpe.encode_special_tokens = True
     self.bpe.no_padding()
     self.bpe.no_truncation()
-    for name in SPECIAL_TOKENS:
-      if set(self._special_ids) & set(self.encode(name).tolist()):
+    special = special_tokens(self.bpe)
+    for name in special.values():
+      if special.keys() & set(self.encode(name).tolist()):
         raise ValueError(
           f'this vocabulary merges the text {name!r} into a special token; '
           'train one with `python -m hh_jax.data.tokenizer`'
@@ -146,20 +161,15 @@ class Tokenizer:
 
   @property
   def pad(self) -> int:
-    return self._special_ids[0]
+    return PAD_ID
 
   @property
   def eot(self) -> int:
-    return self._special_ids[1]
+    return EOT_ID
 
   @property
   def eoc(self) -> int:
-    return self._special_ids[2]
-
-  @functools.cached_property
-  def _special_ids(self) -> tuple[int, ...]:
-    vocab = self.bpe.get_vocab(with_added_tokens=True)
-    return tuple(vocab[name] for name in SPECIAL_TOKENS)
+    return EOC_ID
 
   @functools.cached_property
   def vocab_size(self) -> int:

@@ -1,7 +1,8 @@
-"""The configuration of a public model, as ours.
+"""The configuration of a public model, as ours and back.
 
 GPT-NeoX (Pythia), Llama, Qwen2 and Qwen3 are options of our block; an option
-that it does not have is refused by name.
+that it does not have is refused by name, and so, on the way back, is one of
+ours that none of them has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ ACTIVATIONS = {
   'gelu_fast': 'gelu_tanh',
   'gelu_pytorch_tanh': 'gelu_tanh',
 }
+_REQUIRED = (
+  'num_hidden_layers',
+  'hidden_size',
+  'num_attention_heads',
+  'intermediate_size',
+  'vocab_size',
+  'max_position_embeddings',
+)
 
 
 def model_config(public: Mapping[str, Any]) -> ModelConfig:
@@ -32,6 +41,15 @@ def model_config(public: Mapping[str, Any]) -> ModelConfig:
   family = public.get('model_type')
   if family not in FAMILIES:
     raise ValueError(f'model_type={family!r} is not one of {FAMILIES}')
+  missing = [
+    name for name in _REQUIRED if not isinstance(public.get(name), int)
+  ]
+  if missing:
+    raise ValueError(f'{missing} must be there, as whole numbers')
+  if public.get('quantization_config'):
+    raise ValueError(
+      'quantization_config is not supported; take the model in bfloat16'
+    )
   rope = {**(public.get('rope_scaling') or {})}
   rope |= public.get('rope_parameters') or {}
   kind = rope.get('rope_type', rope.get('type', 'default'))
@@ -102,3 +120,96 @@ def _llama_config(
     mlp_bias=public.get('mlp_bias', False),
     qk_norm=family == 'qwen3',
   )
+
+
+def family_of(config: ModelConfig) -> str:
+  """The public family that has all options of one of our configurations.
+
+  MLP biases are not asked: where a family insists on them, they are zeros.
+
+  Raises:
+    ValueError: None has.
+  """
+  has_one_bias = config.qkv_bias == config.out_bias
+  is_plain = config.kv_heads == config.num_heads and not config.qk_norm
+  is_plain &= config.head_dim in (0, config.model_dim // config.num_heads)
+  is_rotary = config.positions == 'rotary' and config.rotary_layout == 'half'
+  fits = {
+    'gpt_neox': config.norm == 'layer'
+    and config.mlp != 'swiglu'
+    and is_plain
+    and has_one_bias,
+  }
+  is_llama = config.norm == 'rms' and config.mlp == 'swiglu'
+  is_llama &= config.rotary_fraction == 1 and not config.parallel_residual
+  fits |= {
+    'llama': is_llama and has_one_bias and not config.qk_norm,
+    'qwen2': is_llama
+    and config.qkv_bias
+    and not (config.out_bias or config.mlp_bias or config.qk_norm),
+    'qwen3': is_llama
+    and has_one_bias
+    and config.qk_norm
+    and not config.mlp_bias,
+  }
+  for family, is_it in fits.items():
+    if is_rotary and is_it:
+      return family
+  raise ValueError(
+    f'none of {FAMILIES} has a block with norm={config.norm!r}, '
+    f'mlp={config.mlp!r}, positions={config.positions!r} and its other options'
+  )
+
+
+def public_fields(config: ModelConfig) -> dict[str, Any]:
+  """The contents of a `config.json` that `model_config` reads as `config`.
+
+  Rotary options have the names of old and of new releases of transformers.
+  """
+  family = family_of(config)
+  rope: dict[str, Any] = {
+    'rope_type': 'default',
+    'rope_theta': config.rotary_theta,
+  }
+  if config.rotary_scaling != 1:
+    rope |= {'rope_type': 'linear', 'factor': config.rotary_scaling}
+  fields = {
+    'model_type': family,
+    'num_hidden_layers': config.num_layers,
+    'hidden_size': config.model_dim,
+    'num_attention_heads': config.num_heads,
+    'intermediate_size': config.width_of_ffn,
+    'vocab_size': config.vocab_size,
+    'max_position_embeddings': config.max_positions,
+    'tie_word_embeddings': config.tied_embedding,
+    'attention_bias': config.out_bias,
+    'attention_dropout': 0.0,
+    'rope_theta': config.rotary_theta,
+  }
+  if family == 'gpt_neox':
+    fields |= _neox_fields(config)
+    rope['partial_rotary_factor'] = config.rotary_fraction
+  else:
+    fields |= {
+      'num_key_value_heads': config.kv_heads,
+      'head_dim': config.width_of_head,
+      'hidden_act': 'silu',
+      'rms_norm_eps': config.norm_eps,
+      'mlp_bias': config.mlp_bias,
+      'use_sliding_window': False,
+    }
+  if config.rotary_scaling != 1:
+    fields['rope_scaling'] = rope
+  return {**fields, 'rope_parameters': rope}
+
+
+def _neox_fields(config: ModelConfig) -> dict[str, Any]:
+  names = {ours: name for name, ours in ACTIVATIONS.items()}
+  return {
+    'hidden_act': names[config.mlp],
+    'layer_norm_eps': config.norm_eps,
+    'use_parallel_residual': config.parallel_residual,
+    'rotary_pct': config.rotary_fraction,
+    'rotary_emb_base': config.rotary_theta,
+    'hidden_dropout': 0.0,
+  }

@@ -1,9 +1,9 @@
 """Weights in the layouts of public models, into our tree and back.
 
 1. A family says what its tensors are called and which of our leaves each one
-   is; three of the four are one table with a few rows more or less.
+   is (`public_layout`).
 2. Public kernels are [outputs, inputs], ours [inputs, outputs] with a leading
-   layer axis. GPT-NeoX keeps query, key and value in one tensor, head by head.
+   layer axis.
 3. Rows of the vocabulary that only pad our matrices are zeros on the way in
    and are left out on the way back.
 4. A reward model is such a network with `score.weight`; it needs no output
@@ -14,153 +14,18 @@ Tensors are NumPy float32 here; `read` and `write` go through safetensors.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import json
-import math
 import pathlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
-import jax
 import numpy as np
 
 from hh_jax.config import ModelConfig
-from hh_jax.models import ladder, public_config
+from hh_jax.models import public_folder, public_layout
+from hh_jax.models.public_folder import SCORE
+from hh_jax.models.public_layout import PARTS, Leaf
 from hh_jax.types import Params
 
 Tensors = dict[str, np.ndarray]
-SCORE = 'score.weight'
-_OUTPUTS = ('lm_head.weight', 'embed_out.weight')
-
-
-@dataclasses.dataclass(frozen=True)
-class Leaf:
-  """One of our leaves: its path, the public name, and how it is stored."""
-
-  path: tuple[str, ...]
-  name: str  # with {layer} for a leaf of the blocks
-  is_kernel: bool  # stored transposed
-
-  @property
-  def is_stacked(self) -> bool:
-    return '{layer}' in self.name
-
-
-def _dense(path: str, name: str, use_bias: bool) -> Iterator[Leaf]:
-  yield Leaf(('blocks', path, 'kernel'), f'{name}.weight', True)
-  if use_bias:
-    yield Leaf(('blocks', path, 'bias'), f'{name}.bias', False)
-
-
-def _norm(path: tuple[str, ...], name: str, kind: str) -> Iterator[Leaf]:
-  yield Leaf((*path, 'scale'), f'{name}.weight', False)
-  if kind == 'layer':
-    yield Leaf((*path, 'bias'), f'{name}.bias', False)
-
-
-def _llama_leaves(config: ModelConfig) -> Iterator[Leaf]:
-  layer = 'model.layers.{layer}.'
-  attention, mlp = layer + 'self_attn.', layer + 'mlp.'
-  yield Leaf(('embed', 'embedding'), 'model.embed_tokens.weight', False)
-  for ours, theirs in (
-    ('query', 'q_proj'),
-    ('key', 'k_proj'),
-    ('value', 'v_proj'),
-  ):
-    yield from _dense(ours, attention + theirs, config.qkv_bias)
-  yield from _dense('out', attention + 'o_proj', config.out_bias)
-  for part in ('up', 'gate', 'down'):
-    yield from _dense(part, f'{mlp}{part}_proj', config.mlp_bias)
-  if config.qk_norm:
-    for ours, theirs in (('query', 'q_norm'), ('key', 'k_norm')):
-      yield from _norm(('blocks', f'{ours}_norm'), attention + theirs, 'rms')
-  yield from _norm(
-    ('blocks', 'attention_norm'), layer + 'input_layernorm', 'rms'
-  )
-  yield from _norm(
-    ('blocks', 'mlp_norm'), layer + 'post_attention_layernorm', 'rms'
-  )
-  yield from _norm(('final_norm',), 'model.norm', 'rms')
-  if not config.tied_embedding:
-    yield Leaf(('unembed', 'kernel'), 'lm_head.weight', False)
-
-
-def _neox_leaves(config: ModelConfig) -> Iterator[Leaf]:
-  """All leaves but query, key and value, which are one tensor there."""
-  layer = 'gpt_neox.layers.{layer}.'
-  yield Leaf(('embed', 'embedding'), 'gpt_neox.embed_in.weight', False)
-  yield from _dense('out', layer + 'attention.dense', config.out_bias)
-  yield from _dense('up', layer + 'mlp.dense_h_to_4h', config.mlp_bias)
-  yield from _dense('down', layer + 'mlp.dense_4h_to_h', config.mlp_bias)
-  yield from _norm(
-    ('blocks', 'attention_norm'), layer + 'input_layernorm', 'layer'
-  )
-  yield from _norm(
-    ('blocks', 'mlp_norm'), layer + 'post_attention_layernorm', 'layer'
-  )
-  yield from _norm(('final_norm',), 'gpt_neox.final_layer_norm', 'layer')
-  if not config.tied_embedding:
-    yield Leaf(('unembed', 'kernel'), 'embed_out.weight', False)
-
-
-_FUSED = 'gpt_neox.layers.{layer}.attention.query_key_value.'
-_PARTS = ('query', 'key', 'value')
-
-
-def _leaves(family: str, config: ModelConfig) -> list[Leaf]:
-  """Leaves that are one public tensor each (one a layer in the blocks)."""
-  if family not in public_config.FAMILIES:
-    raise ValueError(
-      f'family={family!r} is not one of {public_config.FAMILIES}'
-    )
-  leaves = _neox_leaves if family == 'gpt_neox' else _llama_leaves
-  return list(leaves(config))
-
-
-def _split_fused(tensors: Tensors, config: ModelConfig) -> Tensors:
-  """Query, key and value as tensors of their own, in the order of ours."""
-  split = dict(tensors)
-  shape = (config.num_heads, len(_PARTS), config.width_of_head)
-  for layer in range(config.num_layers):
-    for kind in ('weight', 'bias') if config.qkv_bias else ('weight',):
-      name = _FUSED.format(layer=layer) + kind
-      if name not in split:
-        raise ValueError(f'tensor {name!r} is missing')
-      fused = split.pop(name)
-      wanted = (math.prod(shape), *(config.model_dim,) * (kind == 'weight'))
-      if fused.shape != wanted:
-        raise ValueError(
-          f'tensor {name!r} has shape {fused.shape}; the configuration needs '
-          f'{wanted}'
-        )
-      parts = fused.reshape(*shape, *fused.shape[1:])
-      for index, part in enumerate(_PARTS):
-        rows = parts[:, index].reshape(-1, *fused.shape[1:])
-        split[f'{part}.{layer}.{kind}'] = rows
-  return split
-
-
-def _fuse(tensors: Tensors, config: ModelConfig) -> Tensors:
-  """The reverse of `_split_fused`."""
-  fused = dict(tensors)
-  shape = (config.num_heads, config.width_of_head)
-  for layer in range(config.num_layers):
-    for kind in ('weight', 'bias') if config.qkv_bias else ('weight',):
-      parts = [fused.pop(f'{part}.{layer}.{kind}') for part in _PARTS]
-      rows = np.stack([p.reshape(*shape, *p.shape[1:]) for p in parts], axis=1)
-      fused[_FUSED.format(layer=layer) + kind] = rows.reshape(
-        -1, *parts[0].shape[1:]
-      )
-  return fused
-
-
-def _all_leaves(family: str, config: ModelConfig) -> list[Leaf]:
-  leaves = _leaves(family, config)
-  if family == 'gpt_neox':
-    for part in _PARTS:
-      leaves += _dense(part, part + '.{layer}', config.qkv_bias)
-  return leaves
 
 
 def from_public(
@@ -177,40 +42,69 @@ def from_public(
   Raises:
     ValueError: A tensor is missing, has another shape or has no place here.
   """
-  named = {n: t for n, t in tensors.items() if not n.endswith(_BUFFERS)}
-  if config.tied_embedding:  # some files repeat the embedding as the output
-    for name in _OUTPUTS:
-      named.pop(name, None)
-  score = named.pop(SCORE, None)
-  if family == 'gpt_neox':
-    named = _split_fused(named, config)
+  shapes = {name: np.shape(tensor) for name, tensor in tensors.items()}
+  return load(family, config, shapes, tensors.__getitem__)
+
+
+def load(
+  family: str,
+  config: ModelConfig,
+  shapes: Mapping[str, tuple[int, ...]],
+  take: Callable[[str], np.ndarray],
+) -> Params:
+  """As `from_public`, of tensors that are read one at a time.
+
+  Args:
+    family: One of `public_config.FAMILIES`.
+    config: As there.
+    shapes: Of all tensors, by name.
+    take: Reads the tensor of a name.
+  """
+  public_layout.require_fit(family, config, shapes)
+  ours = public_layout.our_shapes(config)
   params: Params = {}
-  shapes = _shapes(dataclasses.replace(config, vocab_multiple=1))
-  num_fill = config.padded_vocab - config.vocab_size
-  for leaf in _all_leaves(family, config):
-    shape = _at(shapes, leaf.path).shape
-    layers = range(config.num_layers) if leaf.is_stacked else range(1)
-    wanted = shape[1:] if leaf.is_stacked else shape
-    found = [_take(named, leaf, layer, wanted) for layer in layers]
-    value = np.stack(found) if leaf.is_stacked else found[0]
-    if leaf.path[0] in ('embed', 'unembed'):
-      value = np.pad(value, ((0, num_fill), (0, 0)))
-    _put(params, leaf.path, value)
-  if named:
-    raise ValueError(f'{family}: no place for tensors {sorted(named)[:3]}')
-  if score is not None:
-    params['score_head'] = _score_head(score, config.model_dim)
+  for leaf in public_layout.leaves_of(family, config):
+    shape = public_layout.at(ours, leaf.path).shape
+    _put(params, leaf.path, _read_leaf(leaf, shape, take))
+  if family == 'gpt_neox':
+    _read_fused(params, config, ours, take)
+  if SCORE in shapes:
+    kernel = np.ascontiguousarray(take(SCORE).T, np.float32)
+    bias = np.zeros((1,), np.float32)
+    params['score_head'] = {'kernel': kernel, 'bias': bias}
   return params
 
 
-def _score_head(score: np.ndarray, model_dim: int) -> Params:
-  if score.shape != (1, model_dim):
-    raise ValueError(
-      f'tensor {SCORE!r} has shape {score.shape}; a preference model has one '
-      f'score, {(1, model_dim)}'
-    )
-  kernel = np.ascontiguousarray(score.T, np.float32)
-  return {'kernel': kernel, 'bias': np.zeros((1,), np.float32)}
+def _read_leaf(
+  leaf: Leaf, shape: tuple[int, ...], take: Callable[[str], np.ndarray]
+) -> np.ndarray:
+  """One leaf; rows that only pad the vocabulary stay zeros."""
+  value = np.zeros(shape, np.float32)
+  for layer, part in enumerate(value if leaf.is_stacked else [value]):
+    tensor = take(leaf.name.format(layer=layer))
+    tensor = tensor.T if leaf.is_kernel else tensor
+    part[: len(tensor)] = tensor
+  return value
+
+
+def _read_fused(
+  params: Params,
+  config: ModelConfig,
+  ours: Params,
+  take: Callable[[str], np.ndarray],
+) -> None:
+  """Query, key and value of GPT-NeoX, out of one tensor a layer."""
+  for part in PARTS:
+    for kind, leaf in ours['blocks'][part].items():
+      _put(params, ('blocks', part, kind), np.zeros(leaf.shape, np.float32))
+  shape = (config.num_heads, len(PARTS), config.width_of_head)
+  for layer in range(config.num_layers):
+    for kind, name in public_layout.fused_names(config, layer).items():
+      tensor = take(name)
+      parts = tensor.reshape(*shape, *tensor.shape[1:])
+      for index, part in enumerate(PARTS):
+        rows = parts[:, index].reshape(-1, *tensor.shape[1:])
+        params['blocks'][part][kind][layer] = rows.T
 
 
 def to_public(family: str, config: ModelConfig, params: Params) -> Tensors:
@@ -229,44 +123,30 @@ def to_public(family: str, config: ModelConfig, params: Params) -> Tensors:
       )
     score = np.asarray(params['score_head']['kernel'], np.float32)
     tensors[SCORE] = np.ascontiguousarray(score.T)
-  for leaf in _all_leaves(family, config):
-    array = np.asarray(_at(params, leaf.path), np.float32)
+  for leaf in public_layout.leaves_of(family, config):
+    array = np.asarray(public_layout.at(params, leaf.path), np.float32)
     if leaf.path[0] in ('embed', 'unembed'):
       array = array[: config.vocab_size]
     for layer, part in enumerate(array if leaf.is_stacked else [array]):
       part = part.T if leaf.is_kernel else part
       tensors[leaf.name.format(layer=layer)] = np.ascontiguousarray(part)
-  return _fuse(tensors, config) if family == 'gpt_neox' else tensors
+  if family == 'gpt_neox':
+    tensors |= _fuse(config, params['blocks'])
+  return tensors
 
 
-# Masks and rotary tables that old files keep among the weights.
-_BUFFERS = ('attention.bias', 'masked_bias', 'rotary_emb.inv_freq')
-
-
-def _shapes(config: ModelConfig) -> Params:
-  """The shape of every leaf, without making one."""
-  init = functools.partial(ladder.init, ladder.build(config))
-  return jax.eval_shape(init, jax.random.key(0))
-
-
-def _at(tree: Params, path: tuple[str, ...]) -> Any:
-  return functools.reduce(lambda branch, name: branch[name], path, tree)
-
-
-def _take(
-  named: Tensors, leaf: Leaf, layer: int, shape: tuple[int, ...]
-) -> np.ndarray:
-  name = leaf.name.format(layer=layer)
-  if name not in named:
-    raise ValueError(f'tensor {name!r} is missing')
-  array = np.asarray(named.pop(name), np.float32)
-  array = array.T if leaf.is_kernel else array
-  if array.shape != shape:
-    raise ValueError(
-      f'tensor {name!r} has shape {array.shape} as [inputs, outputs]; the '
-      f'configuration needs {shape}'
-    )
-  return array
+def _fuse(config: ModelConfig, blocks: Params) -> Tensors:
+  """The reverse of `_read_fused`."""
+  fused: Tensors = {}
+  shape = (config.num_heads, config.width_of_head)
+  for layer in range(config.num_layers):
+    for kind, name in public_layout.fused_names(config, layer).items():
+      own = [np.asarray(blocks[p][kind][layer], np.float32).T for p in PARTS]
+      parts = [part.reshape(*shape, *part.shape[1:]) for part in own]
+      rows = np.stack(parts, axis=1)
+      rows = rows.reshape(-1, *own[0].shape[1:])
+      fused[name] = np.ascontiguousarray(rows)
+  return fused
 
 
 def _put(params: Params, path: tuple[str, ...], value: np.ndarray) -> None:
@@ -282,20 +162,9 @@ def read(folder: str | pathlib.Path) -> tuple[ModelConfig, Params]:
   Raises:
     FileNotFoundError: One of them is not there.
   """
-  from safetensors import numpy as safetensors
-
-  folder = pathlib.Path(folder)
-  public = json.loads((folder / 'config.json').read_text('utf-8'))
-  config = public_config.model_config(public)
-  files = sorted(folder.glob('*.safetensors'))
-  if not files:
-    raise FileNotFoundError(f'{folder} holds no .safetensors file')
-  tensors: Tensors = {}
-  for file in files:
-    tensors |= safetensors.load_file(file)
-  if SCORE in tensors and not tensors.keys() & set(_OUTPUTS):
-    config = dataclasses.replace(config, tied_embedding=True)
-  return config, from_public(public['model_type'], config, tensors)
+  found = public_folder.open_folder(folder)
+  params = load(found.family, found.config, found.shapes, found.tensor)
+  return found.config, params
 
 
 def write(
@@ -305,7 +174,7 @@ def write(
   from safetensors import numpy as safetensors
 
   tensors = to_public(family, config, params)
-  path = pathlib.Path(folder) / 'model.safetensors'
+  path = pathlib.Path(folder) / public_folder.WHOLE
   if path.exists():
     raise FileExistsError(f'{path} exists; it is not written over')
   safetensors.save_file(tensors, path, metadata={'format': 'pt'})

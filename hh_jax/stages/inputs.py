@@ -18,10 +18,12 @@ from hh_jax.config import (
   DataConfig,
   FoldsConfig,
   PipelineConfig,
+  PublicConfig,
   from_config_dict,
 )
+from hh_jax.config.stages import UNTUNED
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.stages import sources, worlds
+from hh_jax.stages import public_source, sources, worlds
 from hh_jax.training import files
 from hh_jax.training import workdir as workdir_lib
 
@@ -47,6 +49,9 @@ def require(config: Any) -> None:
   Args:
     config: Dataclass of a stage, of the folds or of the pipeline.
   """
+  if isinstance(config, PublicConfig):
+    public_source.open_source(config)
+    return
   if isinstance(config, FoldsConfig | PipelineConfig) and config.record:
     files.require_file_place(config.record, f'--config.record={config.record}')
   data, field = data_of(config)
@@ -63,6 +68,8 @@ def require_readable(config: Any) -> None:
   Args:
     config: As for `require`, which comes first.
   """
+  if isinstance(config, PublicConfig):
+    return  # its rows are weights, read once
   data, _ = data_of(config)
   if isinstance(config, PipelineConfig):
     worlds.require_everything(data, config.seed)
@@ -103,7 +110,7 @@ def named_runs(config: Any) -> Iterator[Description]:
   """
   if isinstance(config, PipelineConfig) and config.distill.teacher_from:
     spelled = '--config.distill.teacher_from'
-    teacher = describe_as(config.distill.teacher_from, spelled, ('pretrain',))
+    teacher = describe_as(config.distill.teacher_from, spelled, UNTUNED)
     _require_tokenizer(config.pretrain.tokenizer, teacher)
     yield teacher
   for field in dataclasses.fields(config):

@@ -52,6 +52,8 @@ class Run:
   @property
   def context(self) -> int:
     """Tokens of the longest path the run was trained on."""
+    if 'data' not in self.config:  # public weights say it themselves
+      return self.model.config.max_positions
     return from_config_dict(DataConfig, self.config['data']).longest_path
 
   def sample(

@@ -197,3 +197,19 @@ def test_a_folder_without_weights_is_said(tmp_path):
   (tmp_path / 'config.json').write_text(json.dumps(public('llama')[0]))
   with pytest.raises(FileNotFoundError, match='holds no .safetensors file'):
     public_weights.read(tmp_path)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_configuration_comes_back(family):
+  config = public_config.model_config(public(family)[0])
+  for change in ({}, {'rotary_scaling': 4.0}):
+    changed = dataclasses.replace(config, **change)
+    back = public_config.model_config(public_config.public_fields(changed))
+    filled = dataclasses.replace(
+      changed,
+      head_dim=back.head_dim,
+      num_kv_heads=back.num_kv_heads,
+    )
+    assert back == filled
+    assert back.width_of_head == config.width_of_head
+    assert back.kv_heads == config.kv_heads
