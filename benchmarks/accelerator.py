@@ -39,6 +39,7 @@ class Goals:
   ppo: float | None  # at least, rate of PPO over the peer's in the same run
 
 
+GOALS_ARE_OF = ('H200 SXM', 'bfloat16')  # chip and precision
 GOALS = {
   '13m': Goals(0.25, 0.35, 3.0, 4.0),
   '42m': Goals(0.30, 0.45, 2.7, 4.0),
@@ -146,13 +147,20 @@ def fitted_job(
     lambda f: fit.peer_need(job.kind, f, config),
     memory,
   )
-  goals = GOALS.get(setting.size)
+  goals = goals_of(setting)
   goal = goals.ppo if goals and job.kind == 'ppo' else None
   row = dataclasses.replace(comparison, goal=goal)
   job = dataclasses.replace(
     job, comparisons=(row,), fields=fields, peer_fields=peer_fields
   )
   return (job if peer_fields is not None else job.alone()), least
+
+
+def goals_of(setting: Setting) -> Goals | None:
+  """What is asked here; of another chip or precision nothing is."""
+  chip = setting.device.chip
+  is_asked = chip and (chip.name, setting.dtype) == GOALS_ARE_OF
+  return GOALS.get(setting.size) if is_asked else None
 
 
 def measures(
@@ -163,7 +171,7 @@ def measures(
   A measure that the job or the device does not have is None, and so is the
   goal of a size that has none.
   """
-  chip, goals = setting.device.chip, GOALS.get(setting.size)
+  chip, goals = setting.device.chip, goals_of(setting)
   peak = chip.peak(setting.dtype) if chip else None
   found: Row = {
     'outcome': 'measured',
@@ -180,12 +188,11 @@ def measures(
     found['roofline_share'] = roofline_share(job, setting, row)
   elif peak:
     found['mfu'] = row['gflops_per_second'] * 1e9 / peak
-  is_asked = goals is not None and chip is not None
   names = {'mfu': 'mfu', 'roofline_share': 'roofline'}
   if 'prompt_length' in job.fields:
     names['times_ideal'] = 'times_ideal'
   for name, goal in names.items():
-    is_told = is_asked and found[name] is not None
+    is_told = goals is not None and found[name] is not None
     found[f'{name}_goal'] = getattr(goals, goal) if is_told else None
   found.setdefault('times_ideal_goal', None)
   return found

@@ -175,7 +175,11 @@ def run_tests(place: pathlib.Path, tests: Sequence[str]) -> NoReturn:
     if name.partition('.')[0] in OWN:
       del sys.modules[name]
   pytest = importlib.import_module('pytest')
-  os._exit(pytest.main(['-x', '-q', '-p', 'no:cacheprovider', *tests]))
+  code = 1
+  try:  # never back into the loop that forked
+    code = pytest.main(['-x', '-q', '-p', 'no:cacheprovider', *tests])
+  finally:
+    os._exit(code)
 
 
 def measure(module: Module, python: pathlib.Path) -> Row:

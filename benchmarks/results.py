@@ -50,7 +50,14 @@ class Results:
         f'{path} is of {saved["commit"]} and this is {commit}; move it away '
         'to begin anew'
       )
-    self.rows, self._before = saved['values'], saved['seconds']
+    here = dict(hardware) if hardware else record.hardware()
+    if saved['hardware'] != here:
+      sys.exit(
+        f'{path} is of {record.hardware_line(saved["hardware"])} and this is '
+        f'{record.hardware_line(here)}; move it away to begin anew'
+      )
+    self.rows = [row for row in saved['values'] if not rows.is_broken(row)]
+    self._before = saved['seconds']
 
   def has(self, name: str, setting: Setting) -> bool:
     wanted = {**rows.key_of(name, setting), **self._facts}

@@ -8,16 +8,22 @@ import numpy as np
 
 from benchmarks import accelerator, clock, flops, inputs
 from benchmarks import jobs as jobs_lib
-from benchmarks.sides import Process, Row, Setting
+from benchmarks.sides import OUT_OF_MEMORY, Process, Row, Setting
 
 TOLERANCES = {'float32': 1e-3, 'bfloat16': 5e-2}
-DRAWN_TOLERANCE = 0.2
-DRAWN = ('mean_reply', 'moved')  # each side draws replies of its own
+# Each side draws replies of its own. Their mean length has a standard error of
+# a tenth with few prompts; a step of Adam is of one size whatever the replies.
+DRAWN = {'mean_reply': 0.5, 'moved': 0.2}
 SAME_START = 0.5  # share of greedy text before rounding parts the sides
 
 
 class Differs(SystemExit):
   """Sides computed different things; ends the run where nobody goes on."""
+
+
+def is_broken(row: Row) -> bool:
+  """Whether something other than memory failed."""
+  return any(why != OUT_OF_MEMORY for why in row.get('failures', {}).values())
 
 
 def check(name: str, ours: Process, theirs: Process, dtype: str) -> None:
@@ -39,7 +45,7 @@ def check(name: str, ours: Process, theirs: Process, dtype: str) -> None:
       wanted = 1.0 if dtype == 'float32' else SAME_START
       is_same = common_start(value, other) >= wanted
     elif is_same:
-      error = DRAWN_TOLERANCE if key in DRAWN else TOLERANCES[dtype]
+      error = DRAWN.get(key, TOLERANCES[dtype])
       is_same = np.allclose(value, other, rtol=error, atol=error)
     if not is_same:
       raise Differs(f'{name}: {key} differs: ours {value}, peer {other}')

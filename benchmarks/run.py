@@ -1,6 +1,6 @@
 """Our side and its peers, alternately, on the same texts and weights.
 
-  python -m benchmarks.run --record=results/benchmark_cpu.json
+  python -m benchmarks.run --platform=cpu --record=results/benchmark_cpu.json
   python -m benchmarks.run --record=results/benchmark_gpu.json
 
 1. The peers are installed into environments of their own; `--peer_python` may
@@ -110,11 +110,6 @@ def failed_row(
   }
 
 
-def is_broken(row: Row) -> bool:
-  """Whether something other than memory failed."""
-  return any(why != OUT_OF_MEMORY for why in row.get('failures', {}).values())
-
-
 def prepare(
   setting: Setting, data: str, families: Collection[str]
 ) -> dict[str, Any]:
@@ -186,7 +181,11 @@ def main(arguments: list[str] | None = None) -> None:
   peers = options.peers.resolve()
   if has_peers:
     environment.make(peers, device.platform, options.peer_python)
-  told = {'texts': texts(options.data), 'rounds': options.rounds}
+  told = {
+    'texts': texts(options.data),
+    'rounds': options.rounds,
+    'sides': 'both' if has_peers else 'ours',
+  }
   results = Results(options.record, told, device.hardware)
   for size in options.sizes:
     with tempfile.TemporaryDirectory() as name:
@@ -205,7 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
       measure_size(setting, options, results)
   if said := accelerator.summary(results.rows):
     print(said, flush=True)
-  if any(map(is_broken, results.rows)):
+  if any(map(rows.is_broken, results.rows)):
     sys.exit(1)
 
 

@@ -66,13 +66,13 @@ def test_an_end_of_memory_is_told_from_other_failures(capsys, setting):
   comparison = accelerator.JOBS[0].comparisons[0]
   row = run.failed_row(comparison, setting, {'ours/plain': sides.OUT_OF_MEMORY})
   assert row['outcome'] == 'out of memory'
-  assert not run.is_broken(row)
+  assert not rows.is_broken(row)
   rows.tell(row)
   said = capsys.readouterr().out
   assert said == (
     'LM step, 13m, bfloat16: out of memory; ours/plain out of memory\n'
   )
-  assert run.is_broken(
+  assert rows.is_broken(
     run.failed_row(comparison, setting, {'ours/plain': 'failed: x'})
   )
 
@@ -104,7 +104,7 @@ def test_a_run_goes_on_without_a_peer_that_failed(monkeypatch, setting):
   assert row['ratio'] == 1  # beside autocast
   assert row['failures']['peers/static'] == sides.OUT_OF_MEMORY
   assert 'greedy differs' in row['failures']['peers/plain']
-  assert run.is_broken(row)
+  assert rows.is_broken(row)
 
   cpu = dataclasses.replace(setting, device=chips.Device())
   with pytest.raises(SystemExit, match='out of memory'):

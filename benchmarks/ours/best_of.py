@@ -57,7 +57,7 @@ def main() -> None:
     units=ids.size,
     samples=samples,
     checks={
-      'greedy': sampling_lib.greedy_text(policy, endless, prompts),
+      'greedy': sampling_lib.greedy_text(policy, endless, prompts, job['k']),
       'scores': score(given)[:, 0].tolist(),
       'mean_reply': [float(np.mean(tokens)) / ids.size],
     },

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import clock
 from benchmarks.ours import setting
 from hh_jax.config import SamplingConfig
-from hh_jax.generation import decode
+from hh_jax.generation import best_of_k, decode
 from hh_jax.models.transformer import Transformer
 from hh_jax.types import Params
 
@@ -22,7 +22,10 @@ NUM_GREEDY, GREEDY_TOKENS = 8, 24
 
 
 def greedy_text(
-  model: Transformer, params: Params, prompts: Sequence[np.ndarray]
+  model: Transformer,
+  params: Params,
+  prompts: Sequence[np.ndarray],
+  k: int = 1,
 ) -> list[list[int]]:
   """The likeliest tokens that continue the first prompts.
 
@@ -30,18 +33,23 @@ def greedy_text(
     model: Of the policy.
     params: Weights that never end a reply.
     prompts: Ids, of which the first `NUM_GREEDY` are continued.
+    k: Replies to each, which must come out the same.
   """
+  prompts = prompts[:NUM_GREEDY]
   found = decode.generate(
     model,
     params,
-    prompts[:NUM_GREEDY],
-    np.arange(len(prompts[:NUM_GREEDY])),
+    prompts,
+    best_of_k.reply_ids(np.arange(len(prompts)), k),
     jax.random.key(0),
     SamplingConfig(
       max_new_tokens=GREEDY_TOKENS, temperature=1e-6, stop_at_turn=False
     ),
   )
-  return found.tokens.tolist()
+  groups = found.tokens.reshape(len(prompts), k, -1)
+  if (groups != groups[:, :1]).any():
+    raise RuntimeError(f'greedy replies to one prompt differ: {groups}')
+  return groups[:, 0].tolist()
 
 
 def main() -> None:

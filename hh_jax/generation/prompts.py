@@ -28,7 +28,7 @@ class Room(NamedTuple):
   capacity: int  # tokens of a prompt (P)
 
 
-def split(x: jax.Array) -> jax.Array:
+def constrain_cache(x: jax.Array) -> jax.Array:
   """A cache [B, K, S, H] spread over the mesh."""
   return sharding.constrain(x, 'batch', 'heads', None, None)
 
@@ -45,8 +45,8 @@ def empty(config: ModelConfig, num_slots: int, room: Room) -> SharedPrompts:
   dtype = jnp.dtype(config.type_of_cache)
   table = (room.num_places, room.num_samples)
   return SharedPrompts(
-    keys=tuple(split(jnp.zeros(shape, dtype)) for _ in layers),
-    values=tuple(split(jnp.zeros(shape, dtype)) for _ in layers),
+    keys=tuple(constrain_cache(jnp.zeros(shape, dtype)) for _ in layers),
+    values=tuple(constrain_cache(jnp.zeros(shape, dtype)) for _ in layers),
     length=jnp.zeros((room.num_places,), jnp.int32),
     rows=jnp.full(table, num_slots, jnp.int32),
     member=jnp.zeros((num_slots,), jnp.int32),
@@ -73,7 +73,7 @@ def put(
   member = places[:, None] * num_samples + sample[None]
 
   def place(kept: jax.Array, new: jax.Array) -> jax.Array:
-    return split(kept.at[places, :, :width].set(new, mode='drop'))
+    return constrain_cache(kept.at[places, :, :width].set(new, mode='drop'))
 
   return SharedPrompts(
     keys=tuple(map(place, shared.keys, prompts.keys)),
@@ -115,7 +115,7 @@ def fit(
   place = jnp.minimum(new_place[member // num_samples], len(places) - 1)
 
   def resize(kept: jax.Array) -> jax.Array:
-    return split(kept[places, :, :capacity])
+    return constrain_cache(kept[places, :, :capacity])
 
   rows = new_slot[jnp.minimum(shared.rows[places], len(shared.member))]
   return SharedPrompts(

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -43,7 +42,7 @@ def _map_cache(
   """A cache whose arrays are made from those of others, layer by layer."""
 
   def place(*arrays: jax.Array) -> jax.Array:
-    return prompts_lib.split(change(*arrays))
+    return prompts_lib.constrain_cache(change(*arrays))
 
   return KVCache(
     keys=tuple(map(place, *(cache.keys for cache in caches))),
@@ -73,7 +72,9 @@ def empty_state(
 
   def room() -> tuple[jax.Array, ...]:
     empty = jnp.zeros(shape, jnp.dtype(config.type_of_cache))
-    return tuple(prompts_lib.split(empty) for _ in range(config.num_layers))
+    return tuple(
+      prompts_lib.constrain_cache(empty) for _ in range(config.num_layers)
+    )
 
   length = jnp.zeros((num_slots,), jnp.int32)
   prompts = shared and prompts_lib.empty(config, num_slots, shared)
@@ -170,9 +171,7 @@ def fit(
   cache = _map_cache(resize, state.cache.length[slots], state.cache)
   cache = cache.replace(shared=shared)
   others = {
-    field.name: getattr(state, field.name)[slots]
-    for field in dataclasses.fields(state)
-    if field.name != 'cache'
+    name: rows[slots] for name, rows in vars(state).items() if name != 'cache'
   }
   return DecodeState(cache=cache, **others)
 

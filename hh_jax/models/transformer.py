@@ -285,7 +285,7 @@ class Transformer(nn.Module):
       split_rngs={'params': True},
       in_axes=(nn.broadcast, nn.broadcast),
       length=cfg.num_layers,
-      unroll=min(cfg.scan_unroll, cfg.num_layers),
+      unroll=unroll,
     )
     return stack(cfg, self.keeps_keys, name='blocks')
 
