@@ -100,7 +100,6 @@ def _read_prompts(
 # Apart from reading prompts, which takes far longer to compile and does not
 # depend on how much room the slots have.
 _insert = jax.jit(state_lib.insert, donate_argnums=0)
-_fit = jax.jit(state_lib.fit, static_argnums=3)
 _empty_state = jax.jit(state_lib.empty_state, static_argnums=(0, 1, 2, 3, 4))
 _draw_uniforms = jax.jit(state_lib.draw_uniforms, static_argnums=2)
 
@@ -317,7 +316,8 @@ def _trim(
   before = len(seats.replies), len(seats.prompts), capacity
   if (len(slots), len(places), room) == before:
     return state, seats
-  return _fit(state, slots, places, room), seats.take(slots, places)
+  kept = jnp.asarray(slots), jnp.asarray(places)
+  return state_lib.fit(state, *kept, room), seats.take(slots, places)
 
 
 def _collect(state: DecodeState, owner: np.ndarray, results: Generated) -> None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -31,6 +32,35 @@ class Room(NamedTuple):
 def constrain_cache(x: jax.Array) -> jax.Array:
   """A cache [B, K, S, H] spread over the mesh."""
   return sharding.constrain(x, 'batch', 'heads', None, None)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _resized(
+  cache: jax.Array, kept: Int[Array, 'M'], capacity: int
+) -> jax.Array:
+  rows = cache[kept, :, :capacity]
+  fill = capacity - rows.shape[2]
+  return constrain_cache(jnp.pad(rows, ((0, 0), (0, 0), (0, fill), (0, 0))))
+
+
+def resized(
+  caches: tuple[jax.Array, ...], kept: Int[Array, 'M'], capacity: int
+) -> tuple[jax.Array, ...]:
+  """Some rows of each layer, with room for `capacity` tokens.
+
+  Each layer is gone once its copy is made, so that never more than one is held
+  twice.
+
+  Args:
+    caches: [B, K, S, H] of each layer; deleted.
+    kept: The rows that stay.
+    capacity: Columns of the result, empty beyond S.
+  """
+  found = []
+  for cache in caches:
+    found.append(jax.block_until_ready(_resized(cache, kept, capacity)))
+    cache.delete()
+  return tuple(found)
 
 
 def empty(config: ModelConfig, num_slots: int, room: Room) -> SharedPrompts:
@@ -95,11 +125,23 @@ def fit(
   """Keeps some places and slots, which get the numbers of their order.
 
   Args:
-    shared: Its other places and slots are lost.
+    shared: Its other places and slots are lost, and its keys and values gone.
     slots: The slots that stay.
     places: The places that stay, those of every slot that runs among them.
     capacity: At least the length of every prompt that is still read.
   """
+  tables = _renumbered(shared.replace(keys=(), values=()), slots, places)
+  return tables.replace(
+    keys=resized(shared.keys, places, capacity),
+    values=resized(shared.values, places, capacity),
+  )
+
+
+@jax.jit
+def _renumbered(
+  shared: SharedPrompts, slots: Int[Array, 'W'], places: Int[Array, 'M']
+) -> SharedPrompts:
+  """The tables of who belongs to whom, in the new numbers."""
   num_samples = shared.rows.shape[1]
   num_slots = len(slots)
 
@@ -113,14 +155,8 @@ def fit(
   member = shared.member[slots]
   # A slot that lost its place is idle and may read any prompt.
   place = jnp.minimum(new_place[member // num_samples], len(places) - 1)
-
-  def resize(kept: jax.Array) -> jax.Array:
-    return constrain_cache(kept[places, :, :capacity])
-
   rows = new_slot[jnp.minimum(shared.rows[places], len(shared.member))]
-  return SharedPrompts(
-    keys=tuple(map(resize, shared.keys)),
-    values=tuple(map(resize, shared.values)),
+  return shared.replace(
     length=shared.length[places],
     rows=jnp.minimum(rows, num_slots),
     member=place * num_samples + member % num_samples,

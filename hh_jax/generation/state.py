@@ -9,11 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from hh_jax.config import ModelConfig
 from hh_jax.data.tokenizer import EOT_ID, PAD_ID
@@ -34,21 +32,6 @@ def draw_uniforms(
     )
 
   return jax.vmap(draw)(example_ids)
-
-
-def _map_cache(
-  change: Callable[..., jax.Array], length: jax.Array, *caches: KVCache
-) -> KVCache:
-  """A cache whose arrays are made from those of others, layer by layer."""
-
-  def place(*arrays: jax.Array) -> jax.Array:
-    return prompts_lib.constrain_cache(change(*arrays))
-
-  return KVCache(
-    keys=tuple(map(place, *(cache.keys for cache in caches))),
-    values=tuple(map(place, *(cache.values for cache in caches))),
-    length=length,
-  )
 
 
 def empty_state(
@@ -118,15 +101,19 @@ def insert(
     return rows.at[slots].set(new, mode='drop')
 
   def place_prompt(rows: jax.Array, new: jax.Array) -> jax.Array:
-    return rows.at[slots, :, :width].set(new[source], mode='drop')
+    rows = rows.at[slots, :, :width].set(new[source], mode='drop')
+    return prompts_lib.constrain_cache(rows)
 
-  shared = state.cache.shared
+  cache, shared = state.cache, state.cache.shared
   if shared is None:
-    length = place(state.cache.length, prompts.length[source])
-    cache = _map_cache(place_prompt, length, state.cache, prompts)
+    cache = KVCache(
+      keys=tuple(map(place_prompt, cache.keys, prompts.keys)),
+      values=tuple(map(place_prompt, cache.values, prompts.values)),
+      length=place(cache.length, prompts.length[source]),
+    )
   else:
-    cache = state.cache.replace(
-      length=place(state.cache.length, 0),
+    cache = cache.replace(
+      length=place(cache.length, 0),
       shared=prompts_lib.put(shared, prompts, places, slots),
     )
   return DecodeState(
@@ -152,28 +139,26 @@ def fit(
   Decoding costs as much as there are slots and room, used or not.
 
   Args:
-    state: Its other slots are lost.
+    state: Its other slots are lost, and its keys and values are gone.
     slots: Which slots the rows of the result are.
     places: Which prompts are kept that several rows continue.
     capacity: At least the length of every kept sequence that runs, or of
       every kept prompt where they are apart.
   """
-  shared = state.cache.shared
+  cache, shared = state.cache, state.cache.shared
+  fields = {name: x for name, x in vars(state).items() if name != 'cache'}
+  length, fields = _rows_of((cache.length, fields), slots)
   if shared is not None:
     shared = prompts_lib.fit(shared, slots, places, capacity)
-    capacity = state.cache.capacity
+    capacity = cache.capacity
+  keys = prompts_lib.resized(cache.keys, slots, capacity)
+  values = prompts_lib.resized(cache.values, slots, capacity)
+  return DecodeState(cache=KVCache(keys, values, length, shared), **fields)
 
-  def resize(rows: jax.Array) -> jax.Array:
-    fill = max(0, capacity - rows.shape[2])
-    rows = rows[slots, :, :capacity]
-    return jnp.pad(rows, ((0, 0), (0, 0), (0, fill), (0, 0)))
 
-  cache = _map_cache(resize, state.cache.length[slots], state.cache)
-  cache = cache.replace(shared=shared)
-  others = {
-    name: rows[slots] for name, rows in vars(state).items() if name != 'cache'
-  }
-  return DecodeState(cache=cache, **others)
+@jax.jit
+def _rows_of(tree: PyTree, rows: Int[Array, 'W']) -> PyTree:
+  return jax.tree.map(lambda x: x[rows], tree)
 
 
 def next_uniforms(state: DecodeState) -> Float[Array, 'B']:

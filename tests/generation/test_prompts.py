@@ -64,9 +64,14 @@ def test_slots_and_places_that_stay_are_renumbered(shared):
   assert read(kept, 0) == (5, -5, 2)
   assert [read(kept, slot) for slot in (1, 2)] == [(7, -7, 4)] * 2
   assert int(kept.rows[1, 0]) == 3  # slot 4 is gone
+  assert all(x.is_deleted() for x in (*shared.keys, *shared.values))
+
+
+def test_a_slot_that_lost_its_prompt_reads_what_there_is(shared):
+  slots = jnp.asarray([1, 3, 0])
   lost = prompts_lib.fit(shared, slots, jnp.asarray([0]), 4)
   assert read(lost, 0) == (5, -5, 2)
-  assert (np.asarray(lost.member) < K).all()  # idle slots read what there is
+  assert (np.asarray(lost.member) < K).all()
 
 
 def test_shapes_are_those_of_the_cache():
