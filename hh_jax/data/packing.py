@@ -23,6 +23,8 @@ from hh_jax import types
 from hh_jax.data import pieces as pieces_lib
 from hh_jax.data import trees as trees_lib
 
+OF_ITEMS = ('score_index', 'pair_weight', 'pair_mask')  # not of rows
+
 Placement = tuple[int, int]  # row and column of a segment's first token
 
 
@@ -34,6 +36,14 @@ class PackedBatch:
   placements: tuple[tuple[Placement, ...], ...]  # [tree][segment], first copy
   items: np.ndarray  # [P] int32, tree of each item, -1 where masked
   counts: dict[str, int]
+
+  def rows(self, start: int, stop: int) -> types.Packed:
+    """Some of the rows, and no items."""
+    fields = {
+      name: array[:0] if name in OF_ITEMS else array[start:stop]
+      for name, array in vars(self.packed).items()
+    }
+    return types.Packed(**fields)
 
 
 def as_packed(**arrays: np.ndarray) -> types.Packed:

@@ -1,8 +1,11 @@
-"""Preference-model scores of many replies, packed and in one jit.
+"""Preference-model scores of many replies, packed.
 
-Items of one call are cut into batches of a fixed size, and every batch is
-packed into rows of one length, so that few shapes are compiled. Only a path
-needs to fit: many replies to one prompt fill several rows, each with it.
+1. Items are packed into rows of one length, many items at a time, because a
+   row that is not full is read all the same.
+2. Rows are read `TOKENS` at a time, so that few shapes are compiled; every
+   token gets a score, and the host takes those that were asked for.
+3. A row of replies to one prompt is doubled as long as the tree does not fit,
+   up to the longest with dense attention: each piece of it repeats the prompt.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.generation.plan import round_up
 from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
+from hh_jax.ops.attention import DENSE_LIMIT
 from hh_jax.types import Packed, Params
 
-BATCH_SIZE = 64
+NUM_ITEMS = 512  # packed together
+TOKENS = 8192  # read together
 ROW_LENGTH = 512  # tokens, or as many multiples of ROW_MULTIPLE as a path needs
 ROW_MULTIPLE = 128
 
@@ -34,30 +39,49 @@ def packed_scores(
   return heads.scores_at(params, hidden, packed.score_index)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _scores_of_tokens(
+  model: Transformer, params: Params, packed: Packed
+) -> jax.Array:
+  """The score of every token, [B, T] float32."""
+  return heads.values(params, ladder.forward(model, params, packed).hidden)
+
+
 def score_trees(
   model: Transformer,
   params: Params,
   items: Sequence[trees.Tree],
   row_length: int,
   num_candidates: int,
-  batch_size: int = BATCH_SIZE,
 ) -> np.ndarray:
   """Scores every scored leaf of every tree, [len(items), num_candidates]."""
-  scores = []
-  for start in range(0, len(items), batch_size):
-    chunk = items[start : start + batch_size]
+  scores = [np.zeros((0, num_candidates), np.float32)]
+  for start in range(0, len(items), NUM_ITEMS):
+    chunk = items[start : start + NUM_ITEMS]
     batch = packing.pack(
       chunk,
       row_length,
-      batch_size=batch_size,
+      batch_size=len(chunk),
       num_candidates=num_candidates,
     )
-    scores.append(
-      np.asarray(packed_scores(model, params, batch.packed))[: len(chunk)]
-    )
-  if not scores:
-    return np.zeros((0, num_candidates), np.float32)
+    index = np.asarray(batch.packed.score_index)
+    flat = _read_rows(model, params, batch)
+    scores.append(np.where(index >= 0, flat[index], 0.0))
   return np.concatenate(scores)
+
+
+def _read_rows(
+  model: Transformer, params: Params, batch: packing.PackedBatch
+) -> np.ndarray:
+  """Scores of the tokens of all rows in use, one after the other."""
+  num_used = batch.counts['rows_used']
+  size = max(1, TOKENS // batch.packed.tokens.shape[1])
+  parts = [np.zeros((0,), np.float32)]
+  for start in range(0, num_used, size):
+    stop = start + min(size, packing.row_bucket(num_used - start))
+    rows = batch.rows(start, stop)
+    parts.append(np.asarray(_scores_of_tokens(model, params, rows)).reshape(-1))
+  return np.concatenate(parts)
 
 
 def score_candidates(
@@ -80,16 +104,18 @@ def score_candidates(
     trees.best_of_k_tree(prompt, group, tokenizer.eoc)
     for prompt, group in zip(prompts, replies, strict=True)
   ]
-  longest = max((item.longest_path for item in items), default=1)
   num_candidates = max((len(group) for group in replies), default=1)
-  return score_trees(
-    model,
-    params,
-    items,
-    max(ROW_LENGTH, round_up(longest, ROW_MULTIPLE)),
-    num_candidates,
-    batch_size=max(1, BATCH_SIZE // num_candidates),
-  )
+  length = _row_length(items)
+  return score_trees(model, params, items, length, num_candidates)
+
+
+def _row_length(items: Sequence[trees.Tree]) -> int:
+  longest = max((item.longest_path for item in items), default=1)
+  widest = max((item.num_tokens for item in items), default=1)
+  length = ROW_LENGTH
+  while length < min(widest, DENSE_LIMIT):
+    length *= 2
+  return max(length, round_up(longest, ROW_MULTIPLE))
 
 
 def score_replies(
