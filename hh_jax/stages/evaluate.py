@@ -13,13 +13,10 @@ Reference: Bai et al. 2022, sections 2.4, 3.2-3.3, 4.6, 5 and B.5.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from hh_jax.config import EvaluateConfig
-from hh_jax.data.comparisons import Comparison
 from hh_jax.evals import preference_accuracy
 from hh_jax.stages import (
   inputs,
@@ -111,19 +108,6 @@ def judge_preferences(
   }
   if worlds.has_gold(config.data):
     found['bayes_accuracy'] = preference_accuracy.by_side(
-      test, preference_accuracy.is_correct(gold_of_pairs(test))
+      test, preference_accuracy.is_correct(worlds.gold_of_pairs(test))
     )
   return found
-
-
-def gold_of_pairs(test: Sequence[Comparison]) -> np.ndarray:
-  """Returns the gold utilities of chosen and rejected, [N, 2] float64."""
-  return np.array(
-    [
-      [
-        worlds.gold(item.prompt, item.chosen, item.side),
-        worlds.gold(item.prompt, item.rejected, item.side),
-      ]
-      for item in test
-    ]
-  )

@@ -12,7 +12,7 @@ Reference: Bai et al. 2022, sections 3.1, 5.1.2 and A.2.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -28,9 +28,11 @@ from hh_jax.losses import lm, preference, sums
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import loading, session
-from hh_jax.training import keys, optimizer
+from hh_jax.training import keys, loop, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
+
+CURVE_SPAN = 50  # the first point of a learning curve is this part of it
 
 
 def make_pm_step(
@@ -198,13 +200,30 @@ def pair_scores(
   return scoring.score_trees(model, params, items, data.row_length, 2)
 
 
+Measure = Callable[[Params, int], None]  # parameters, comparisons seen
+
+
 def train(
   config: PMConfig | PMPConfig,
   start: loading.Run,
   claimed: session.Session,
   comparisons: Sequence[Comparison],
+  measure: Measure | None = None,
+  num_points: int = 0,
 ) -> tuple[RunState, PairBatches]:
-  """Trains on every comparison once; returns the last state and the batches."""
+  """Trains on every comparison once.
+
+  Args:
+    config: Of the stage.
+    start: Where the weights come from.
+    claimed: The stage's folder.
+    comparisons: What is trained on.
+    measure: Called `num_points` times within the epoch; see `curve_steps`.
+    num_points: How often.
+
+  Returns:
+    The last state and the batches.
+  """
   batches = pair_batches(
     comparisons, start.tokenizer, config.data, config.seed, claimed.stage
   )
@@ -214,12 +233,32 @@ def train(
   step = jax.jit(
     make_pm_step(start.model, tx, config.lm_coef), donate_argnums=0
   )
+  due = curve_steps(batches.num_batches, num_points)
+
+  def on_step(state: RunState, done: int) -> None:
+    if measure is not None and done in due:
+      seen = min(done * config.data.batch_size, batches.num_comparisons)
+      measure(state.params, seen)
+
   state = claimed.train(
     init=lambda: state_lib.init_state(with_score_head(start, config.seed), tx),
     advance=lambda state, t: step(state, batches(t)),
     total_steps=batches.num_batches,
+    hooks=loop.Hooks(on_step=on_step),
   )
   return state, batches
+
+
+def curve_steps(num_steps: int, num_points: int) -> set[int]:
+  """Steps of a learning curve: evenly in their logarithm, the last included.
+
+  Early steps may coincide; a curve then has fewer points.
+  """
+  if not num_points:
+    return set()
+  first = max(1.0, num_steps / CURVE_SPAN)
+  steps = np.geomspace(num_steps, first, num_points)
+  return {int(step) for step in np.round(steps)}
 
 
 def with_score_head(start: loading.Run, seed: int) -> Params:

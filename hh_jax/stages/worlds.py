@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hh_jax.config import (
   DataConfig,
   PMPConfig,
@@ -246,6 +248,19 @@ def has_gold(data: DataConfig) -> bool:
 def gold(prompt: Dialogue, reply: str, side: str) -> float:
   """Returns the lab judge's utility of a reply on a side, in nats."""
   return judge.utility(prompt, reply, side)
+
+
+def gold_of_pairs(test: Sequence[Comparison]) -> np.ndarray:
+  """Returns the gold utilities of chosen and rejected, [N, 2] float64."""
+  return np.array(
+    [
+      [
+        gold(item.prompt, item.chosen, item.side),
+        gold(item.prompt, item.rejected, item.side),
+      ]
+      for item in test
+    ]
+  )
 
 
 def best_gold(prompt: Dialogue, side: str) -> float:

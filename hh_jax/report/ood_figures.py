@@ -1,0 +1,81 @@
+"""Pictures of harmful prompts found by activations (figures 22, 23 and 39)."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from hh_jax.report import run as run_lib
+from hh_jax.report import style
+from hh_jax.report.paper_figures import Lines, Values, by, of
+from hh_jax.report.style import Picture
+
+_AUROC = 'AUROC (0.5 is chance)'
+
+
+def fig22(values: Values) -> list[Picture]:
+  """Relative Mahalanobis by layer and size; scores of both kinds."""
+  rows = run_lib.as_rows(values.get('scores'))
+
+  def draw(axes: Axes) -> None:
+    for index, kind in enumerate(('helpful', 'harmful')):
+      own = of(rows, kind=kind)
+      xs = [run_lib.number(row.get('score')) or 0.0 for row in own]
+      ys = [run_lib.number(row.get('share')) or 0.0 for row in own]
+      axes.fill_between(
+        xs, ys, color=style.SERIES[index], alpha=0.45, label=kind, step='mid'
+      )
+
+  return [
+    *_by_layer('fig22', values),
+    Picture(
+      'fig22_scores',
+      'Scores of held-out prompts, largest size',
+      'Two histograms: helpful and harmful prompts.',
+      draw,
+      rows,
+      'simplified relative Mahalanobis distance',
+      'share of prompts',
+    ),
+  ]
+
+
+def fig39(values: Values) -> list[Picture]:
+  """Both distances by layer and size."""
+  return _by_layer('fig39', values)
+
+
+def _by_layer(name: str, values: Values) -> list[Picture]:
+  rows = run_lib.as_rows(values.get('by_layer'))
+  methods = dict.fromkeys(str(row.get('method')) for row in rows)
+  return [
+    Lines(
+      f'{name}_{method}',
+      'Simplified relative Mahalanobis'
+      if method == 'relative'
+      else 'Mahalanobis',
+      of(rows, method=method),
+      'depth',
+      by('size'),
+      'layer / number of layers',
+      'auroc',
+      _AUROC,
+    ).picture()
+    for method in methods
+  ]
+
+
+def fig23(values: Values) -> list[Picture]:
+  """Outlier exposure against the number of prompts shown."""
+  return [
+    Lines(
+      'fig23',
+      'Outlier exposure',
+      run_lib.as_rows(values.get('by_exposed')),
+      'exposed',
+      by('size'),
+      'harmful prompts shown',
+      'auroc',
+      _AUROC,
+      is_log=True,
+    ).picture()
+  ]
