@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hh_jax.config import EvaluateConfig
-from hh_jax.evals import preference_accuracy
+from hh_jax.evals import data_checks, preference_accuracy
 from hh_jax.stages import (
   inputs,
   loading,
@@ -69,7 +69,7 @@ def judge_preferences(
 ) -> dict[str, Any]:
   """Returns accuracy, calibration and baselines on the test comparisons."""
   everything = worlds.comparisons(config.data, config.seed)
-  _, test = worlds.split(everything.comparisons, config.data)
+  train, test = worlds.split(everything.comparisons, config.data)
   test = preference.subset(test, config.num_comparisons, config.seed)
   if not test:
     raise ValueError(
@@ -105,6 +105,12 @@ def judge_preferences(
       for name, table in scores.items()
     },
     'baselines': {'longer_reply': preference_accuracy.longer_reply(test)},
+    'data_checks': data_checks.check(
+      train,
+      test,
+      scores['mixture'],
+      preference.is_cut(test, pms['mixture'].tokenizer, config.data),
+    ),
   }
   if worlds.has_gold(config.data):
     found['bayes_accuracy'] = preference_accuracy.by_side(

@@ -183,6 +183,19 @@ def fitting_trees(
   return trees.fit_paths(items, data.longest_path, data.long_paths)
 
 
+def is_cut(
+  comparisons: Sequence[Comparison], tokenizer: Tokenizer, data: DataConfig
+) -> np.ndarray:
+  """Returns which comparisons have a path that is too long, [N] bool."""
+  return np.array(
+    [
+      trees.comparison_tree(tokenizer, item, example_id=0).longest_path
+      > data.longest_path
+      for item in comparisons
+    ]
+  )
+
+
 def pair_scores(
   model: Transformer,
   params: Params,
