@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hh_jax.config import EvaluateConfig
+from hh_jax.data import mixtures
 from hh_jax.evals import data_checks, preference_accuracy
 from hh_jax.stages import (
   inputs,
@@ -70,7 +71,7 @@ def judge_preferences(
   """Returns accuracy, calibration and baselines on the test comparisons."""
   everything = worlds.comparisons(config.data, config.seed)
   train, test = worlds.split(everything.comparisons, config.data)
-  test = preference.subset(test, config.num_comparisons, config.seed)
+  test = mixtures.subset(test, config.num_comparisons, config.seed)
   if not test:
     raise ValueError(
       f'no test comparison: test_fraction={config.data.test_fraction} of '

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hh_jax.config import DataConfig
+from hh_jax.data import mixtures
 from hh_jax.data.comparisons import SIDES, Comparison
 from hh_jax.evals import preference_accuracy
 from hh_jax.stages import curves, inputs, loading, preference, worlds
@@ -36,7 +37,7 @@ def parts(
   """The training and the test part of a figure's comparisons."""
   found = worlds.comparisons(data, seed).comparisons
   train, test = worlds.split(found, data)
-  preference.require_parts(train, test, data.test_fraction)
+  mixtures.require_parts(train, test, data.test_fraction)
   return tuple(train), tuple(test)
 
 
@@ -82,7 +83,7 @@ def score(
   """Scores comparisons, by default those held out, with a trained model."""
   if test is None:
     held_out = parts_of(line)[1]
-    test = preference.subset(held_out, line.config.num_test, line.seed)
+    test = mixtures.subset(held_out, line.config.num_test, line.seed)
   test = tuple(test)
   path = line.workdir / SCORES / f'{pm.name}-{_digest(test)}.npy'
   if not path.exists():

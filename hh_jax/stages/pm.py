@@ -14,6 +14,7 @@ from __future__ import annotations
 import pathlib
 
 from hh_jax.config import PMConfig
+from hh_jax.data import mixtures
 from hh_jax.stages import (
   curves,
   inputs,
@@ -34,12 +35,12 @@ def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
     return claimed.result['line']
   found = worlds.comparisons(config.data, config.seed)
   train, test = worlds.split(found.comparisons, config.data)
-  preference.require_parts(train, test, config.data.test_fraction)
-  train = preference.mix(
+  mixtures.require_parts(train, test, config.data.test_fraction)
+  train = mixtures.mix(
     train, config.harmless_fraction, config.num_comparisons, config.seed
   )
-  train = preference.set_weights(train, config.harmless_weight)
-  test = preference.subset(test, config.eval_comparisons, config.seed)
+  train = mixtures.set_weights(train, config.harmless_weight)
+  test = mixtures.subset(test, config.eval_comparisons, config.seed)
 
   def measure(params: Params, seen: int) -> None:
     scores = preference.pair_scores(

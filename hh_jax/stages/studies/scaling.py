@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import FigureConfig, ScalingConfig
-from hh_jax.stages import curves, held_out, lineage, preference
+from hh_jax.data import mixtures
+from hh_jax.stages import curves, held_out, lineage
 from hh_jax.stages.held_out import Scored
 from hh_jax.stages.lineage import Lineage
 from hh_jax.stats import scaling_law, seeds
@@ -104,7 +105,7 @@ def require_comparisons(line: Lineage, changes: dict[str, Any]) -> int:
   """
   pm = dataclasses.replace(line.config.pm, **changes)
   train, _ = held_out.parts_of(line, pm.data)
-  mixed = preference.mix(
+  mixed = mixtures.mix(
     train, pm.harmless_fraction, pm.num_comparisons, line.seed
   )
   return len(mixed)
@@ -249,7 +250,7 @@ def model_test(line: Lineage) -> tuple[held_out.Comparison, ...]:
   """The comparisons that a model's own learning curve is measured on."""
   pm = line.config.pm
   test = held_out.parts_of(line)[1]
-  return tuple(preference.subset(test, pm.eval_comparisons, line.seed))
+  return tuple(mixtures.subset(test, pm.eval_comparisons, line.seed))
 
 
 def difference(
