@@ -226,6 +226,23 @@ def _paper_ends(side: str) -> dict[str, paper_values.Points]:
   return {'10B': paper_values.OTHER_SIDE[side]}
 
 
+def fig20(values: Values) -> list[Picture]:
+  """Accuracy on dialogues and on summaries by size and kind of model."""
+  rows = run_lib.as_rows(values.get('by_size'))
+  return [
+    Lines(
+      f'fig20_{tested}',
+      f'Tested on {tested}',
+      of(rows, tested=tested),
+      'params',
+      by('model'),
+      PARAMS,
+      is_log=True,
+    ).picture()
+    for tested in ('dialogues', 'summaries')
+  ]
+
+
 def fig25(values: Values) -> list[Picture]:
   """Accuracy where both replies score above a threshold."""
   rows = run_lib.as_rows(values.get('by_threshold'))
