@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from hh_jax.report import paper_values, style
 from hh_jax.report import run as run_lib
-from hh_jax.report.paper_figures import PARAMS, Lines, Values, by, of
+from hh_jax.report.lines import PARAMS, Lines, Values, by, of
 from hh_jax.report.style import Picture
 
 

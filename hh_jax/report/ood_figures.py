@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from hh_jax.report import run as run_lib
 from hh_jax.report import style
-from hh_jax.report.paper_figures import Lines, Values, by, of
+from hh_jax.report.lines import Lines, Values, by, of
 from hh_jax.report.style import Picture
 
 _AUROC = 'AUROC (0.5 is chance)'

@@ -56,4 +56,5 @@ def tests(own: list[Lineage], summaries: str) -> dict[str, list[Scored]]:
 
 
 def with_summaries(data: DataConfig, summaries: str) -> DataConfig:
+  """The data with, without or of summaries alone."""
   return dataclasses.replace(data, summaries=summaries)
