@@ -1,4 +1,4 @@
-"""Figure 10, left: score gaps on the HHH evaluation.
+"""Figure 10: score gaps on the HHH evaluation, and agreement.
 
   python -m experiments.figures.fig10 \
     --config=configs/figures/fig10.py:world=lab,size=nano --workdir=runs/figures

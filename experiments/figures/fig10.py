@@ -1,4 +1,4 @@
-"""Figure 10, left: score gaps on the HHH evaluation.
+"""Figure 10: score gaps on the HHH evaluation, and agreement.
 
 python -m experiments.figures.fig10 \
     --config=configs/figures/fig10.py:world=lab,size=nano --workdir=runs/figures
@@ -14,8 +14,9 @@ def main(config: HHHConfig, workdir: str) -> str:
 
   figure = publish.Figure(
     'fig10',
-    'Figure 10, left: score gaps on the HHH evaluation',
-    'How much higher the largest preference model scores the better reply.',
+    'Figure 10: score gaps on the HHH evaluation, and agreement',
+    'Left: how much higher the largest preference model scores the better '
+    'reply. Right: how often models, workers and gold choose alike.',
     hhh.fig10,
     hhh_figures.fig10,
   )

@@ -32,7 +32,7 @@ def fig05(values: Values) -> list[Picture]:
 
 
 def fig10(values: Values) -> list[Picture]:
-  """Score gaps of the largest preference model."""
+  """Score gaps of the largest model, and agreement of models and people."""
   rows = run_lib.as_rows(values.get('gaps'))
   return [
     Picture(
@@ -43,7 +43,18 @@ def fig10(values: Values) -> list[Picture]:
       rows,
       'score gap, nats (below 0 the model is wrong)',
       'items',
-    )
+    ),
+    Lines(
+      'fig10_agreement',
+      'Agreement on held-out comparisons',
+      run_lib.as_rows(values.get('agreement')),
+      'params',
+      by('raters'),
+      PARAMS,
+      'agreement',
+      'share of comparisons judged alike',
+      is_log=True,
+    ).picture(),
   ]
 
 

@@ -1,11 +1,16 @@
-"""What figures ask models beside comparisons: prompts by kind, HHH items."""
+"""What figures ask beside comparisons: prompts by kind, HHH items, people."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from hh_jax.config import DataConfig
 from hh_jax.data import hhh
-from hh_jax.data.comparisons import SIDES
+from hh_jax.data.comparisons import SIDES, Comparison
 from hh_jax.data.prompts import Prompt
+from hh_jax.lab import crowd, draws
 from hh_jax.lab import world as lab
 from hh_jax.stages import worlds
 
@@ -42,6 +47,24 @@ def prompts_by_kind(
     for item in unseen
   ]
   return found
+
+
+def second_opinion(items: Sequence[Comparison], seed: int) -> np.ndarray:
+  """Returns whether another worker of the lab's crowd agrees, [N] bool.
+
+  As where the label came from, workers are asked until one is sure.
+  """
+  agrees = []
+  for number, item in enumerate(items):
+    rng = draws.stream(seed, 'lab/second_opinion', number)
+    is_first = draws.chance(rng, 0.5)
+    pair = (item.chosen, item.rejected)
+    shown = pair if is_first else pair[::-1]
+    choice = crowd.compare(item.prompt, *shown, item.side, rng)
+    while not choice.kept:
+      choice = crowd.compare(item.prompt, *shown, item.side, rng)
+    agrees.append((choice.winner == 'a') == is_first)
+  return np.array(agrees)
 
 
 def hhh_items(

@@ -1,7 +1,8 @@
 """The HHH evaluation by language models, distilled ones and preference models.
 
-Figure 5, left: accuracy of the three by size. Figure 10, left: the score gaps
-of the largest preference model. Figure 11: its worst failures.
+Figure 5, left: accuracy of the three by size. Figure 10: the score gaps of the
+largest preference model, and how preference models and people agree with each
+other on held-out comparisons. Figure 11: the worst failures.
 
 In the lab the items are held-out pairs whose better reply gold names.
 
@@ -19,9 +20,11 @@ import numpy as np
 from hh_jax.config import HHHConfig
 from hh_jax.data.hhh import Item
 from hh_jax.evals import likelihood, preference_accuracy, scoring
-from hh_jax.stages import inputs, lineage, loading, probes
+from hh_jax.stages import held_out, inputs, lineage, loading, probes
 from hh_jax.stages.lineage import Lineage
+from hh_jax.stages.studies import scaling
 from hh_jax.stages.studies.distillation import teacher_of
+from hh_jax.stages.studies.scaling import Rows
 from hh_jax.stats import seeds
 
 KINDS = ('lm', 'distilled', 'pm')
@@ -52,7 +55,7 @@ def fig05(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def fig10(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
-  """Score gaps of the largest preference model, better less worse."""
+  """Score gaps, better less worse, and agreement of models and people."""
   line = lineage.of(config, workdir)[-1]
   items = items_of(config, line)
   gaps = gaps_of('pm', line, items)
@@ -65,7 +68,53 @@ def fig10(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
     for place, count in enumerate(counts):
       middle = float(edges[place] + edges[place + 1]) / 2
       rows.append({'category': category, 'gap': middle, 'count': int(count)})
-  return {'gaps': rows}
+  return {'gaps': rows, 'agreement': agreement(config, workdir)}
+
+
+def agreement(config: HHHConfig, workdir: pathlib.Path) -> Rows:
+  """How often two of preference model, worker and gold choose alike.
+
+  Gold takes the place of the paper's researchers; where there is none, only
+  the model and the worker who gave the label are compared.
+  """
+  rows = []
+  for model in scaling.models(config, workdir):
+    scored = model.scored()
+    found = {'PM and worker': held_out.accuracy(scored)}
+    truth = [
+      held_out.by_truth(line, one)
+      for line, one in zip(model.lines, scored, strict=True)
+    ]
+    known = [one for one in truth if one is not None]
+    if known:
+      found |= with_people(model, scored, known)
+    rows += [
+      {**model.row(), 'raters': raters, 'agreement': estimate.interval()}
+      for raters, estimate in found.items()
+    ]
+  return rows
+
+
+def with_people(
+  model: scaling.Model,
+  scored: Sequence[held_out.Scored],
+  truth: Sequence[held_out.Scored],
+) -> dict[str, seeds.Estimate]:
+  """Agreement with gold and between two workers."""
+  alike = [
+    1 - np.abs(one.correct - other.correct)
+    for one, other in zip(scored, truth, strict=True)
+  ]
+  second = [
+    probes.second_opinion(one.comparisons, line.seed).astype(np.float64)
+    for line, one in zip(model.lines, scored, strict=True)
+  ]
+  clusters = [one.clusters for one in scored]
+  return {
+    'PM and gold': seeds.mean(alike, clusters),
+    'gold and worker': held_out.accuracy(truth),
+    'worker and worker': seeds.mean(second, clusters),
+  }
 
 
 def fig11(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
