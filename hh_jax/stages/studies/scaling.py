@@ -231,15 +231,21 @@ def bayes(model: Model) -> dict[str, list[float]]:
 
 
 def learning_curves(found: Sequence[Model]) -> Rows:
-  """Test accuracy after so many comparisons, by size and side."""
+  """Test accuracy after so many comparisons, by size and side.
+
+  Points of seeds are joined by their order: their numbers of comparisons
+  differ by a few, because each seed's split does.
+  """
   rows = []
   for model in found:
     tests = [model_test(line) for line in model.lines]
-    points = [curves.read_points(folder) for folder in model.folders]
-    for seen in sorted(set.intersection(*map(set, points))):
+    points = [list(curves.read_points(f).items()) for f in model.folders]
+    for joined in zip(*points):
       scored = [
-        Scored(test, own[seen]) for test, own in zip(tests, points, strict=True)
+        Scored(test, scores)
+        for test, (_, scores) in zip(tests, joined, strict=True)
       ]
+      seen = float(np.mean([num_seen for num_seen, _ in joined]))
       for side, accuracy in held_out.accuracies(scored).items():
         row = {'samples': seen, 'side': side, 'accuracy': accuracy}
         rows.append({**model.row(), **row})
