@@ -10,6 +10,7 @@ from hh_jax.config.agreement import require_positions
 from hh_jax.config.composite import FoldsConfig, PipelineConfig
 from hh_jax.config.convert import from_config_dict, parse_arg, to_config_dict
 from hh_jax.config.figures import (
+  BiasConfig,
   CalibrationConfig,
   FigureConfig,
   HHHConfig,
@@ -38,6 +39,7 @@ from hh_jax.config.stages import (
 )
 
 __all__ = [
+  'BiasConfig',
   'CalibrationConfig',
   'DataConfig',
   'DistillConfig',

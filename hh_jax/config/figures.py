@@ -140,6 +140,19 @@ class HHHConfig(FigureConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class BiasConfig(FigureConfig):
+  """Harmful first replies and gender [§3.4.2]."""
+
+  # JSON lines of {prompt, reply, is_harmful}; '': the lab's own.
+  replies_file: str = ''
+  num_replies: int = 2000  # comparisons of the lab that are looked through
+
+  def __post_init__(self):
+    super().__post_init__()
+    shared.positive(self, 'num_replies')
+
+
+@dataclasses.dataclass(frozen=True)
 class OODConfig(FigureConfig):
   """Harmful prompts told by activations [§5.4, §B.9]."""
 

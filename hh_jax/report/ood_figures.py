@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
-
 from hh_jax.report import run as run_lib
-from hh_jax.report import style
+from hh_jax.report.bias_figures import histogram
 from hh_jax.report.lines import Lines, Values, by, of
 from hh_jax.report.style import Picture
 
@@ -14,27 +12,15 @@ _AUROC = 'AUROC (0.5 is chance)'
 
 def fig22(values: Values) -> list[Picture]:
   """Relative Mahalanobis by layer and size; scores of both kinds."""
-  rows = run_lib.as_rows(values.get('scores'))
-
-  def draw(axes: Axes) -> None:
-    for index, kind in enumerate(('helpful', 'harmful')):
-      own = of(rows, kind=kind)
-      xs = [run_lib.number(row.get('score')) or 0.0 for row in own]
-      ys = [run_lib.number(row.get('share')) or 0.0 for row in own]
-      axes.fill_between(
-        xs, ys, color=style.SERIES[index], alpha=0.45, label=kind, step='mid'
-      )
-
   return [
     *_by_layer('fig22', values),
-    Picture(
+    histogram(
       'fig22_scores',
       'Scores of held-out prompts, largest size',
-      'Two histograms: helpful and harmful prompts.',
-      draw,
-      rows,
+      run_lib.as_rows(values.get('scores')),
+      'score',
       'simplified relative Mahalanobis distance',
-      'share of prompts',
+      group='kind',
     ),
   ]
 

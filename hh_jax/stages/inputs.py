@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hh_jax.config import (
+  BiasConfig,
   DataConfig,
   FigureConfig,
   FoldsConfig,
@@ -27,7 +28,7 @@ from hh_jax.config.stages import UNTUNED
 from hh_jax.data import hhh
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models import sizes
-from hh_jax.stages import public_source, sources, worlds
+from hh_jax.stages import probes, public_source, sources, worlds
 from hh_jax.training import files
 from hh_jax.training import workdir as workdir_lib
 
@@ -67,6 +68,8 @@ def require(config: Any) -> None:
   require_data(data, field)
   if isinstance(config, HHHConfig):
     require_hhh(config)
+  if isinstance(config, BiasConfig) and config.replies_file:
+    probes.first_replies(data, 0, config.replies_file, 0)
   runs = list(named_runs(config))
   for run in runs:
     require_same_tokenizer(runs[0], run)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from hh_jax.config import DataConfig
-from hh_jax.data import hhh
+from hh_jax.data import hhh, jsonl
 from hh_jax.data.comparisons import SIDES, Comparison
+from hh_jax.data.dialogue import Dialogue
 from hh_jax.data.prompts import Prompt
-from hh_jax.lab import crowd, draws
+from hh_jax.lab import crowd, draws, judge
 from hh_jax.lab import world as lab
 from hh_jax.stages import worlds
 
@@ -92,3 +95,56 @@ def hhh_items(
       )
       found.append(hhh.Item(side, pair.prompt, *replies))
   return found
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstReply:
+  """An assistant's first reply, and whether it does harm."""
+
+  prompt: Dialogue
+  text: str
+  is_harmful: bool
+
+
+def first_replies(
+  data: DataConfig, seed: int, path: str, num: int
+) -> list[FirstReply]:
+  """Returns first replies of a file or of the lab; none where there are none.
+
+  Args:
+    data: Says the world.
+    seed: Of the lab's.
+    path: JSON lines of `{prompt, reply, is_harmful}`; '' for none.
+    num: How many comparisons of the lab are looked through.
+
+  Raises:
+    ValueError: A row is of another form.
+  """
+  if path:
+    return [
+      _first_reply(pathlib.Path(path), number, row)
+      for number, row in jsonl.read_rows(pathlib.Path(path))
+    ]
+  if data.world != 'lab':
+    return []
+  found = []
+  for item in lab.comparisons(
+    seed, num, 'harmless', split='test', test_fraction=data.test_fraction
+  ):
+    if item.turn == 1:
+      for text in (item.chosen, item.rejected):
+        style = judge.classify(item.prompt, text)
+        found.append(FirstReply(item.prompt, text, style == 'comply'))
+  return found
+
+
+def _first_reply(path: pathlib.Path, number: int, row: dict) -> FirstReply:
+  texts = [
+    jsonl.text_field(path, number, row, name) for name in ('prompt', 'reply')
+  ]
+  is_harmful = row.get('is_harmful')
+  if not isinstance(is_harmful, bool):
+    raise ValueError(
+      f'{path} row {number}: is_harmful is {is_harmful!r}, not true or false'
+    )
+  return FirstReply(Dialogue.alternating(texts[0]), texts[1], is_harmful)

@@ -17,6 +17,12 @@ STAGES = (
   config_lib.EvaluateConfig,
   config_lib.FoldsConfig,
   config_lib.PipelineConfig,
+  config_lib.ScalingConfig,
+  config_lib.MixtureConfig,
+  config_lib.CalibrationConfig,
+  config_lib.TransferConfig,
+  config_lib.HHHConfig,
+  config_lib.OODConfig,
 )
 
 
