@@ -17,7 +17,7 @@ TEST_FRACTION = 0.35  # 65/35 [§3.3]
 
 
 def build(choice: presets.Choice) -> CalibrationConfig:
-  shared = models.stages(choice)
+  shared = models.stages(choice, has_curves=False)
   data = dataclasses.replace(shared['pm'].data, test_fraction=TEST_FRACTION)
   shared['pm'] = dataclasses.replace(shared['pm'], data=data)
   # The largest alone, as in the paper.

@@ -14,7 +14,7 @@ from hh_jax.config import FigureConfig
 
 
 def build(choice: presets.Choice) -> FigureConfig:
-  return FigureConfig(**models.stages(choice))
+  return FigureConfig(**models.stages(choice, has_curves=False))
 
 
 def get_config(arg: str | None = None):

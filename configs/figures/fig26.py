@@ -4,7 +4,8 @@
     --config=configs/figures/fig26.py:world=lab,size=nano --workdir=runs/figures
 
 Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
-whole nano ladder. World hh needs --config.data_dir=FOLDER.
+whole nano ladder. World hh needs --config.data_dir=FOLDER;
+--config.num_comparisons is for the official files and must be lowered for less.
 """
 
 from configs import presets
@@ -14,7 +15,7 @@ from hh_jax.config import MixtureConfig
 
 def build(choice: presets.Choice) -> MixtureConfig:
   return MixtureConfig(
-    **models.stages(choice),
+    **models.stages(choice, has_curves=False),
     num_comparisons=models.total_of_mixtures(choice),
     fractions=models.fractions(choice),
   )

@@ -14,7 +14,9 @@ from hh_jax.config import ScalingConfig
 
 def build(choice: presets.Choice) -> ScalingConfig:
   return ScalingConfig(
-    **models.stages(choice), helpful_counts=models.helpful_counts(choice)
+    **models.stages(choice),
+    helpful_counts=models.helpful_counts(choice),
+    fewest=choice.pick(20, 20, 2),
   )
 
 

@@ -4,7 +4,8 @@
     --config=configs/figures/fig32.py:world=lab,size=nano --workdir=runs/figures
 
 Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
-whole nano ladder. World hh needs --config.data_dir=FOLDER.
+whole nano ladder. World hh needs --config.data_dir=FOLDER;
+--config.helpful_counts is for the official files and must be lowered for less.
 """
 
 from configs import presets
@@ -14,7 +15,9 @@ from hh_jax.config import ScalingConfig
 
 def build(choice: presets.Choice) -> ScalingConfig:
   return ScalingConfig(
-    **models.stages(choice), helpful_counts=models.helpful_counts(choice)
+    **models.stages(choice),
+    helpful_counts=models.helpful_counts(choice),
+    fewest=choice.pick(20, 20, 2),
   )
 
 

@@ -16,8 +16,14 @@ from hh_jax.models import sizes
 CURVE_POINTS = 8
 
 
-def stages(choice: presets.Choice) -> dict[str, Any]:
-  """Returns the fields that every figure's config has."""
+def stages(choice: presets.Choice, has_curves: bool = True) -> dict[str, Any]:
+  """Returns the fields that every figure's config has.
+
+  Args:
+    choice: World, size and scale.
+    has_curves: Whether preference models are tested within the epoch, too,
+      which costs about as much as training a small one.
+  """
   shared = {
     'world': choice.world,
     'sizes': ladder_up_to(choice.size),
@@ -26,7 +32,9 @@ def stages(choice: presets.Choice) -> dict[str, Any]:
     'pmp': pmp.build(choice),
     'pm': dataclasses.replace(
       pm.build(choice),
-      curve_points=choice.pick(CURVE_POINTS, CURVE_POINTS, 2),
+      curve_points=choice.pick(CURVE_POINTS, CURVE_POINTS, 2)
+      if has_curves
+      else 0,
       eval_comparisons=choice.pick(1000, 1000, 20),
     ),
     'num_test': choice.pick(4000, 4000, 40),

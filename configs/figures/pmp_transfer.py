@@ -5,7 +5,8 @@
     --workdir=runs/figures
 
 Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
-whole nano ladder. World hh needs --config.data_dir=FOLDER.
+whole nano ladder. World hh needs --config.data_dir=FOLDER;
+--config.counts is for the official files and must be lowered for less.
 """
 
 from configs import presets
@@ -15,7 +16,8 @@ from hh_jax.config import TransferConfig
 
 def build(choice: presets.Choice) -> TransferConfig:
   return TransferConfig(
-    **models.stages(choice), counts=models.transfer_counts(choice)
+    **models.stages(choice, has_curves=False),
+    counts=models.transfer_counts(choice),
   )
 
 

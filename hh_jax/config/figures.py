@@ -29,7 +29,7 @@ class FigureConfig:
   world: str = 'lab'
   data_dir: str = ''  # world=hh: where the official files are
   sizes: tuple[str, ...] = NANO_LADDER  # smallest first
-  seeds: tuple[int, ...] = (0,)  # of data, order and first weights
+  seeds: tuple[int, ...] = (0,)  # of order, first weights, the lab's data
   record: str = ''  # result file that also takes the numbers; '': none
   num_test: int = 4000  # most held-out comparisons scored
   pretrain: PretrainConfig = field(default_factory=PretrainConfig)
@@ -61,6 +61,14 @@ class FigureConfig:
       stage.seed == 0,
       f'--config.{name}.seed={stage.seed} is not used; set --config.seeds',
     )
+    if isinstance(stage, PMConfig):
+      fixed = (stage.num_comparisons, stage.harmless_fraction)
+      shared.require(
+        fixed == (0, -1) and stage.data.summaries == 'none',
+        f'--config.{name}.num_comparisons, harmless_fraction and '
+        'data.summaries are not used: the figure says what its models are '
+        'trained on',
+      )
     for key, value in vars(stage).items():
       shared.require(
         not value or not key.endswith('_from'),
@@ -77,10 +85,12 @@ class ScalingConfig(FigureConfig):
   """
 
   helpful_counts: tuple[int, ...] = (250, 1000, 3500)  # of helpful models
+  fewest: int = 20  # comparisons of a number that is reported
 
   def __post_init__(self):
     super().__post_init__()
     require_counts('helpful_counts', self.helpful_counts)
+    shared.positive(self, 'fewest')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ The paper reports none of these. Each tells of a fault that was planted.
 from __future__ import annotations
 
 import collections
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ SHINGLE = 3  # words in a row
 NEAR = 0.8  # share of a comparison's shingles that make it a near-duplicate
 CERTAIN = 0.1  # share of the pairs with the largest score gaps
 _ROWS = 256  # test comparisons looked up together
+_HASHES = 1 << 22
 
 
 def leakage(
@@ -58,25 +60,29 @@ def near_duplicates(
   Of the words in a row of a test comparison (last human turn and both replies)
   at least `NEAR` occur in one and the same training comparison.
   """
-  from sklearn.feature_extraction.text import HashingVectorizer
-
-  words = HashingVectorizer(
-    ngram_range=(SHINGLE, SHINGLE),
-    n_features=2**22,
-    binary=True,
-    norm=None,
-    alternate_sign=False,
-    token_pattern=r'\S+',
-    dtype=np.float32,
-  )
-  known = words.transform([_text(item) for item in train]).T.tocsr()
+  known = _shingles(train).T.tocsr()
   found = np.zeros(len(test), bool)
   for start in range(0, len(test), _ROWS):
-    own = words.transform([_text(item) for item in test[start : start + _ROWS]])
-    shared = (own @ known).max(axis=1).toarray()[:, 0]
-    count = np.maximum(own.getnnz(axis=1), 1)
+    own = _shingles(test[start : start + _ROWS])
+    shared = (own @ known).max(axis=1).toarray().reshape(-1)
+    count = np.maximum(np.diff(own.indptr), 1)
     found[start : start + _ROWS] = shared / count >= NEAR
   return found
+
+
+def _shingles(items: Sequence[Comparison]) -> scipy.sparse.csr_matrix:
+  """Which words in a row each comparison has, [N, 2**22] of 0 and 1."""
+  columns: list[np.ndarray] = []
+  for item in items:
+    words = _text(item).split()
+    rows = range(max(1, len(words) - SHINGLE + 1))
+    spelled = (' '.join(words[i : i + SHINGLE]) for i in rows)
+    hashes = [zlib.crc32(text.encode()) % _HASHES for text in spelled]
+    columns.append(np.unique(hashes))
+  ends = np.cumsum([0, *map(len, columns)])
+  flat = np.concatenate([np.zeros(0, np.int64), *columns])
+  ones = np.ones(len(flat), np.float32)
+  return scipy.sparse.csr_matrix((ones, flat, ends), (len(items), _HASHES))
 
 
 def _text(item: Comparison) -> str:

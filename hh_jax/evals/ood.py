@@ -19,7 +19,9 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from hh_jax.stats import bootstrap
 
 Usual = Float[np.ndarray, 'U D']
 Vectors = Float[np.ndarray, 'N D']
@@ -94,16 +96,42 @@ def auroc(helpful: Scores, harmful: Others) -> float:
 
 
 def auroc_draws(
-  helpful: Scores, harmful: Others, num_resamples: int, seed: int
+  helpful: Scores,
+  harmful: Others,
+  helpful_clusters: Int[np.ndarray, 'N'],
+  harmful_clusters: Int[np.ndarray, 'M'],
+  num_resamples: int,
+  seed: int,
 ) -> Float[np.ndarray, 'R']:
-  """`auroc` of resampled prompts of either kind."""
-  rng = np.random.Generator(np.random.Philox(seed))
-  found = []
-  for _ in range(num_resamples):
-    drawn = np.sort(helpful[rng.integers(len(helpful), size=len(helpful))])
-    others = harmful[rng.integers(len(harmful), size=len(harmful))]
-    # The place of each harmful score among the helpful ones; ties are half.
-    below = np.searchsorted(drawn, others, 'left')
-    upto = np.searchsorted(drawn, others, 'right')
-    found.append((below + upto).mean() / (2 * len(drawn)))
-  return np.array(found)
+  """`auroc` of resampled conversations of either kind.
+
+  Args:
+    helpful: Scores.
+    harmful: Scores.
+    helpful_clusters: Conversation of each.
+    harmful_clusters: Conversation of each.
+    num_resamples: Resamples to draw (R).
+    seed: Of the draws.
+  """
+  order = np.argsort(helpful)
+  ranked = helpful[order]
+  low = np.searchsorted(ranked, harmful, 'left')
+  high = np.searchsorted(ranked, harmful, 'right')
+  weights = (
+    _weights(helpful_clusters, num_resamples, seed)[:, order],
+    _weights(harmful_clusters, num_resamples, seed + 1),
+  )
+  # Weight of the helpful scores below each harmful one; ties are half.
+  below = np.cumsum(np.pad(weights[0], ((0, 0), (1, 0))), axis=1)
+  beaten = (below[:, low] + below[:, high]) / 2
+  whole = weights[0].sum(1) * weights[1].sum(1)
+  return (beaten * weights[1]).sum(1) / whole
+
+
+def _weights(
+  clusters: np.ndarray, num_resamples: int, seed: int
+) -> Float[np.ndarray, 'R N']:
+  """How often each item is drawn, with its whole cluster."""
+  index = bootstrap.cluster_index(clusters, len(clusters))
+  blocks = bootstrap.resample_counts(int(index.max()) + 1, num_resamples, seed)
+  return np.concatenate([*blocks])[:, index]

@@ -2,8 +2,8 @@
 
 1. A person tells a few facts and asks for a summary; a reply opens with the
    same words and says some of the facts, and perhaps false ones.
-2. Gold counts facts that are told truly, takes off for false ones, and for
-   words beyond what the facts need. It reads prompt and reply alone.
+2. Gold counts facts that are told truly and takes off for false ones and for
+   what is said twice. It reads prompt and reply alone.
 3. A worker picks by the gold gap with logistic noise; pairs of equal worth are
    drawn anew.
 
@@ -22,22 +22,13 @@ import numpy as np
 
 from hh_jax.data.comparisons import Comparison
 from hh_jax.data.dialogue import Dialogue, Turn
-from hh_jax.lab import draws, tasks
+from hh_jax.lab import constants, draws, tasks
 from hh_jax.lab.families import Family
 
 TRANCHE = 'summaries'
 ASK = 'please sum this up for me.'
 OPENER = 'sure, here it is:'
-NUM_FACTS = (2, 3, 4)
-
-TRUE_GAIN = 0.7  # nats for a fact told truly
-FALSE_COST = 0.9  # for one told falsely, or of something else
-REPEAT_COST = 0.5  # for saying something twice
-NOISE_SCALE = 0.8  # logistic, in nats
-
-# What a reply does with each fact.
-_FATES = draws.Table({'told': 0.62, 'left out': 0.26, 'false': 0.12})
-_REPEAT_RATE = 0.12
+_FATES = draws.Table(constants.SUMMARY_FATES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +50,7 @@ class Fact:
 
 def _facts(rng: np.random.Generator) -> list[Fact]:
   """Draws facts about different things."""
-  num = draws.pick(rng, NUM_FACTS)
+  num = draws.pick(rng, constants.SUMMARY_FACTS)
   found: dict[tuple[str, str], Fact] = {}
   while len(found) < num:
     family = draws.pick(rng, tasks.RECALLS)
@@ -82,7 +73,7 @@ def _reply(rng: np.random.Generator, facts: list[Fact]) -> str:
     fate = _FATES.draw(rng)
     if fate != 'left out':
       said.append(fact if fate == 'told' else _falsified(rng, fact))
-    if said and draws.chance(rng, _REPEAT_RATE):
+    if said and draws.chance(rng, constants.SUMMARY_REPEAT_RATE):
       said.append(said[-1])
   said = said or facts[:1]
   return f'{OPENER} ' + ' '.join(f'{fact.retold()}.' for fact in said)
@@ -99,9 +90,13 @@ def utility(prompt: Dialogue, reply: str) -> float:
   value = 0.0
   for place, part in enumerate(said):
     if part in said[:place]:
-      value -= REPEAT_COST
+      value -= constants.SUMMARY_REPEAT_COST
     else:
-      value += TRUE_GAIN if part in true else -FALSE_COST
+      value += (
+        constants.SUMMARY_TRUE_GAIN
+        if part in true
+        else -constants.SUMMARY_FALSE_COST
+      )
   return value
 
 
@@ -128,7 +123,7 @@ def comparison(seed: int, index: int) -> Comparison:
     second = _reply(rng, facts)
   gap = utility(prompt, first) - utility(prompt, second)
   point = min(max(rng.random(), 1e-12), 1.0 - 1e-12)  # finite logit
-  felt = gap + NOISE_SCALE * math.log(point / (1 - point))
+  felt = gap + constants.SUMMARY_NOISE_SCALE * math.log(point / (1 - point))
   chosen, rejected = (first, second) if felt > 0 else (second, first)
   return Comparison(prompt, chosen, rejected, 'helpful', TRANCHE, 1)
 

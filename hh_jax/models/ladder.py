@@ -36,6 +36,7 @@ __all__ = [
   'init',
   'model_config',
   'rectangle',
+  'streams',
   'unstacked',
 ]
 

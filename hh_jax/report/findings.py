@@ -21,6 +21,7 @@ GOOD, CAUTION, NEUTRAL = 'good', 'caution', 'neutral'
 # Where the reward is linear in √KL in the paper [§4.3, figure 4].
 _LINEAR_UP_TO = 3.0
 _LEAK = 0.01  # share of test comparisons that is worth a word
+_NOISY = 0.2  # share of wrong labels that is worth a word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _data(run: run_lib.Run) -> list[Finding]:
     if shares.get(name, 0.0) > _LEAK:
       share = percent((shares[name],) * 3)
       found.append(Finding(CAUTION, f'{share} of test comparisons {text}.'))
-  if shares.get('contradicted', 0.0) > 0:
+  if shares.get('contradicted', 0.0) * shares.get('repeated', 0.0) > _LEAK:
     share = percent((shares['contradicted'],) * 3)
     text = f'Of the training comparisons that come again {share} contradict'
     found.append(Finding(CAUTION, f'{text} each other.'))
@@ -101,6 +102,10 @@ def _data(run: run_lib.Run) -> list[Finding]:
     text = 'Where it is most certain the preference model is wrong '
     text += f'{percent(excess)} more often than it claims: labels are noisier '
     found.append(Finding(CAUTION, f'{text}than its scores allow for.'))
+  wrong = run_lib.band(checks.get('wrong_where_certain'))
+  if wrong and wrong[0] > _NOISY:
+    text = 'Even where it is most certain the preference model disagrees with '
+    found.append(Finding(CAUTION, f'{text}{percent(wrong)} of the labels.'))
   cut = run_lib.band(checks.get('cut_accuracy'))
   whole = run_lib.band(checks.get('whole_accuracy'))
   if cut and whole and cut[2] < whole[0]:

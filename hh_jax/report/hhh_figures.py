@@ -54,6 +54,7 @@ def fig10(values: Values) -> list[Picture]:
       'agreement',
       'share of comparisons judged alike',
       is_log=True,
+      paper=paper_values.AGREEMENT,
     ).picture(),
   ]
 

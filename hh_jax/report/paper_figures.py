@@ -165,6 +165,7 @@ def fig20(values: Values) -> list[Picture]:
       by('model'),
       PARAMS,
       is_log=True,
+      paper=paper_values.SUMMARIES[tested],
     ).picture()
     for tested in ('dialogues', 'summaries')
   ]
@@ -200,6 +201,7 @@ def fig26(values: Values) -> list[Picture]:
       y,
       label,
       level=level,
+      paper=paper_values.BEST_MEAN if y == 'accuracy' else {},
     ).picture()
     for y, title, label, level in (
       ('accuracy', 'Mean accuracy', 'mean of both accuracies', 0.5),
@@ -281,7 +283,7 @@ def pmp_transfer(values: Values) -> list[Picture]:
   sizes = dict.fromkeys(str(row.get('size')) for row in rows)
   return [
     Lines(
-      f'pmp_transfer_{size}',
+      f'pmp_transfer_{size}'.replace('.', '_'),
       f'Preference-model pretraining, {size}',
       of(rows, size=size),
       'comparisons',

@@ -4,7 +4,7 @@ Read by eye or by machine off the published plots, not taken from a table: good
 to about 0.02. They stand beside ours as a guide to shape and size, not as
 targets.
 
-Reference: Bai et al. 2022, figures 7, 8, 19 and 32.
+Reference: Bai et al. 2022.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ OTHER_SIDE: dict[str, Points] = {
   'harmless': ((0.0, 0.35),),
   'helpful': ((1.0, 0.375),),
 }
-# Equation A.1: helpful accuracy by parameters at 80,000 comparisons.
-LAW = {'params': 1e11, 'comparisons': 8e4, 'intercept': 0.72}
-LAW_SLOPES = {'per_ln_params': 0.007, 'per_ln_comparisons': 0.015}
 # Figure 5, left: accuracy on the HHH evaluation by parameters.
 HHH: dict[str, Points] = {
   'LM': ((1e7, 0.59), (1e8, 0.62), (1e9, 0.63), (1e10, 0.67), (1e11, 0.68)),
@@ -42,3 +39,19 @@ HHH: dict[str, Points] = {
   ),
   'PM': ((1e7, 0.65), (1e8, 0.67), (1e9, 0.79), (1e10, 0.86), (1e11, 0.86)),
 }
+# Figure 10, right: agreement of preference models and workers, by parameters.
+AGREEMENT: dict[str, Points] = {
+  'PM and worker': ((1.3e7, 0.60), (5.2e10, 0.68)),
+  'PM and researcher': ((1.3e7, 0.56), (5.2e10, 0.64)),
+}
+# Figure 20: models of both data, by parameters.
+SUMMARIES: dict[str, dict[str, Points]] = {
+  'dialogues': {'both': ((1.3e7, 0.64), (5.2e10, 0.72))},
+  'summaries': {'both': ((1.3e7, 0.67), (5.2e10, 0.79))},
+}
+# Figures 22 and 39: the best layer of the largest model; depth and AUROC.
+OOD: dict[str, Points] = {'52B, middle layer': ((0.5, 0.85),)}
+# Figure 23: after ten harmful prompts.
+EXPOSED: dict[str, Points] = {'52B': ((10, 0.94),), '13M': ((10, 0.86),)}
+# Figure 26: the best mean accuracy, at 20 to 40 % harmless.
+BEST_MEAN: dict[str, Points] = {'1B': ((0.3, 0.71),), '100M': ((0.3, 0.66),)}

@@ -116,7 +116,14 @@ def accuracy(scored: Sequence[Scored], side: str = ALL) -> seeds_lib.Estimate:
   return seeds_lib.mean(
     [item.correct[mask] for item, mask in zip(scored, masks)],
     [item.clusters[mask] for item, mask in zip(scored, masks)],
+    has_same_items(scored),
   )
+
+
+def has_same_items(scored: Sequence[Scored]) -> bool:
+  """Whether every seed was tested on the same comparisons."""
+  first, *others = scored
+  return all(one.comparisons == first.comparisons for one in others)
 
 
 def is_of(scored: Scored, side: str) -> np.ndarray:

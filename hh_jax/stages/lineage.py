@@ -85,7 +85,8 @@ class Lineage:
     )
     name = f'{stage}-{self.size}-{self.seed}-{digest(config)}'
     folder = self.workdir / MODELS / name
-    log.info('%s: %s', name, run(config, folder))
+    line = run(config, folder)
+    log.info('%s: %s', name, line)
     return folder
 
 
@@ -104,6 +105,11 @@ def digest(config: Any) -> str:
   whole |= {'length': session.planned_steps(config)}
   text = json.dumps(fingerprint_lib.plain(whole), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
+
+
+def largest(config: FigureConfig, workdir: pathlib.Path) -> Lineage:
+  """The largest size with the first seed, where one model is looked at."""
+  return Lineage(config, config.sizes[-1], config.seeds[0], workdir)
 
 
 def of(config: FigureConfig, workdir: pathlib.Path) -> list[Lineage]:

@@ -1,9 +1,10 @@
 """Estimates over seeds and over what was measured with each of them.
 
-1. A run with another seed is another draw of everything: data, order, first
-   weights. What is reported is the mean over seeds.
+1. A run with another seed is another draw of order and first weights, in the
+   lab also of the data. What is reported is the mean over seeds.
 2. A resample draws seeds with replacement, and for each the items it was
-   measured on, by cluster. With one seed only the items are resampled.
+   measured on, by cluster. With one seed only the items are resampled; where
+   all seeds share the items, one draw of them serves all.
 3. Resample r draws the same seeds and items for every model measured on them,
    so that functions of several estimates have intervals, too.
 
@@ -41,24 +42,34 @@ class Estimate:
 
 
 def over_seeds(
-  mids: Sequence[float], draws: Float[np.ndarray, 'S R']
+  mids: Sequence[float],
+  draws: Float[np.ndarray, 'S R'],
+  has_same_items: bool = False,
 ) -> Estimate:
   """The mean of what was estimated with each seed.
 
   Args:
     mids: The estimate with each seed.
     draws: The same on resampled items.
+    has_same_items: Whether all seeds were measured on the same items and
+      resampled alike; otherwise a seed that is drawn twice brings other
+      resamples of its items the second time.
   """
   num_seeds, num_resamples = draws.shape
   rng = np.random.Generator(np.random.Philox(num_seeds))
   chosen = rng.integers(num_seeds, size=(num_seeds, num_resamples))
-  means = np.take_along_axis(draws, chosen, axis=0).mean(0)
+  column = np.broadcast_to(np.arange(num_resamples), chosen.shape)
+  if not has_same_items:
+    step = num_resamples // num_seeds
+    column = (column + np.arange(num_seeds)[:, None] * step) % num_resamples
+  means = draws[chosen, column].mean(0)
   return Estimate(float(np.mean(mids)), means)
 
 
 def mean(
   values: Sequence[np.ndarray],
   clusters: Sequence[np.ndarray],
+  has_same_items: bool = False,
   num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
   """The mean over seeds of the mean of each seed's values.
@@ -66,10 +77,12 @@ def mean(
   Args:
     values: Of every seed, [N] each.
     clusters: Dialogue of every value, [N] each.
+    has_same_items: Whether these are the same items for every seed.
     num_resamples: Resamples to draw.
   """
   draws = [
-    bootstrap.mean_draws(x, c, num_resamples, seed)
+    bootstrap.mean_draws(x, c, num_resamples, 0 if has_same_items else seed)
     for seed, (x, c) in enumerate(zip(values, clusters, strict=True))
   ]
-  return over_seeds([float(np.mean(x)) for x in values], np.stack(draws))
+  mids = [float(np.mean(x)) for x in values]
+  return over_seeds(mids, np.stack(draws), has_same_items)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hh_jax.data.dialogue import Dialogue, Turn
-from hh_jax.lab import summaries
+from hh_jax.lab import constants, summaries
 
 PROMPT = Dialogue(
   (
@@ -51,7 +51,7 @@ def test_labels_follow_gold_as_often_as_the_noise_allows():
     ]
   )
   assert (gaps != 0).all()
-  expected = 1 / (1 + np.exp(-np.abs(gaps) / summaries.NOISE_SCALE))
+  expected = 1 / (1 + np.exp(-np.abs(gaps) / constants.SUMMARY_NOISE_SCALE))
   error = 3 * np.sqrt((expected * (1 - expected)).sum()) / len(gaps)
   assert abs((gaps > 0).mean() - expected.mean()) < error
   assert 0.7 < (gaps > 0).mean() < 0.9

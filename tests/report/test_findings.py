@@ -51,7 +51,8 @@ CLEAN = {
   'same_first_turn': 0.0,
   'near_duplicate': 0.002,
   'repeated': 0.1,
-  'contradicted': 0.0,
+  'contradicted': 0.05,
+  'wrong_where_certain': [0.1, 0.15, 0.2],
   'wrong_beyond_claim': [-0.05, 0.0, 0.05],
   'cut_accuracy': [0.6, 0.65, 0.7],
   'whole_accuracy': [0.66, 0.68, 0.7],
@@ -67,6 +68,7 @@ def test_faults_of_the_comparisons_are_told():
     'same_first_turn': (0.2, 'have a first turn that training has'),
     'near_duplicate': (0.05, 'nearly occur in training'),
     'contradicted': (0.3, 'contradict each other'),
+    'wrong_where_certain': ([0.25, 0.3, 0.35], 'most certain'),
     'wrong_beyond_claim': ([0.02, 0.05, 0.08], 'noisier'),
     'cut_accuracy': ([0.5, 0.55, 0.6], 'judged worse'),
   }

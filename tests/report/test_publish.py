@@ -5,7 +5,15 @@ import pathlib
 
 import pytest
 
-from hh_jax.report import paper_figures, publish
+from hh_jax.report import (
+  bias_figures,
+  hhh_figures,
+  lines,
+  ood_figures,
+  paper_figures,
+  publish,
+  style,
+)
 
 CURVE = [
   {'size': size, 'params': params, 'samples': n, 'side': side, 'accuracy': a}
@@ -65,15 +73,32 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
   assert content() == content()
 
 
+MODULES = (paper_figures, ood_figures, hhh_figures, bias_figures)
+
+
 @pytest.mark.parametrize(
   'draw',
   [
-    getattr(paper_figures, name)
-    for name in dir(paper_figures)
-    if name.startswith('fig')
+    value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if name.startswith(('fig', 'pmp')) and callable(value)
   ],
 )
-def test_no_numbers_make_no_error(draw, tmp_path):
+def test_no_numbers_make_an_empty_section(draw, tmp_path):
   empty = publish.Figure('fig', 'Figure', 'None.', lambda *_: {}, draw)
   page = publish.write(pathlib.Path(tmp_path), empty, {}, 'none')
-  assert 'Figure' in page.read_text()
+  assert 'id="fig"' in page.read_text()
+
+
+def test_every_name_of_a_legend_is_inside_the_picture():
+  rows = [
+    {'size': f'size {i}', 'x': x, 'accuracy': [0.4, 0.5, 0.6]}
+    for i in range(6)
+    for x in (1, 2)
+  ]
+  panel = lines.Lines('many', 'Many', rows, 'x', lines.by('size'), 'x')
+  figure = style.figure_of([panel.picture()])
+  figure.canvas.draw()
+  box = figure.axes[0].get_legend().get_window_extent()
+  assert box.y1 <= figure.bbox.y1 + 1

@@ -1,10 +1,11 @@
 """Activations of prompts beside a plain forward pass."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hh_jax.data.dialogue import Dialogue
-from hh_jax.models import heads, ladder, layers
+from hh_jax.models import ladder, layers
 from hh_jax.stages import activations
 from tests.stages import toys
 
@@ -23,7 +24,7 @@ def test_the_last_layer_is_the_stream_before_the_final_norm(pooling):
     ids = toys.TOKENIZER.encode_prompt(PROMPTS[number])[-LONGEST:]
     tokens = np.zeros((1, 64), np.int32)
     tokens[0, : len(ids)] = ids
-    packed = ladder.rectangle(tokens, np.array([len(ids)], np.int32))
+    packed = ladder.rectangle(jnp.asarray(tokens), jnp.asarray([len(ids)]))
     (stream,) = ladder.streams(toys.MODEL, toys.params(), packed)
     own = np.asarray(stream)[0, : len(ids)]
     expected = own.mean(0) if pooling == 'mean' else own[-1]
@@ -33,7 +34,7 @@ def test_the_last_layer_is_the_stream_before_the_final_norm(pooling):
 def test_streams_end_in_what_the_final_norm_reads():
   ids = toys.TOKENIZER.encode_prompt(PROMPTS[5])
   tokens = np.asarray(ids, np.int32)[None]
-  packed = ladder.rectangle(tokens, np.array([len(ids)], np.int32))
+  packed = ladder.rectangle(jnp.asarray(tokens), jnp.asarray([len(ids)]))
   params = toys.params()
   stream = ladder.streams(toys.MODEL, params, packed)[-1]
   norm = layers.Norm(toys.MODEL.config.norm, toys.MODEL.config.norm_eps)
@@ -42,7 +43,6 @@ def test_streams_end_in_what_the_final_norm_reads():
   np.testing.assert_allclose(
     np.asarray(hidden), np.asarray(expected), atol=1e-5
   )
-  assert heads.unembed_matrix(params).shape[1] == stream.shape[-1]
 
 
 def test_pooling_changes_the_vector():

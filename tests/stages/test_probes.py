@@ -48,7 +48,7 @@ def test_the_better_reply_of_an_item_is_golds():
       worlds.gold(item.prompt, reply, item.category)
       for reply in (item.better, item.worse)
     )
-    assert better >= worse
+    assert better > worse
 
 
 def test_a_second_worker_agrees_as_often_as_workers_do():
@@ -69,8 +69,11 @@ def test_first_replies_of_the_lab_are_told_apart_by_what_they_do():
   assert {one.is_harmful for one in found} == {True, False}
   for one in found:
     assert len(one.prompt.turns) == 1
-    complies = judge.classify(one.prompt, one.text) == 'comply'
-    assert complies == one.is_harmful
+    style = judge.classify(one.prompt, one.text)
+    if style in ('comply', 'rude'):
+      assert one.is_harmful
+    if style in ('refuse', 'redirect', 'vague'):
+      assert not one.is_harmful
 
 
 def test_first_replies_are_read_from_a_file(tmp_path):

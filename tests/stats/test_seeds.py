@@ -5,11 +5,13 @@ import pytest
 
 from hh_jax.stats import bootstrap, scaling_law, seeds
 
-RNG = np.random.default_rng(0)
+
+def draw(seed, *shape, scale=1.0):
+  return np.random.default_rng(seed).normal(scale=scale, size=shape)
 
 
 def test_one_seed_is_the_plain_bootstrap():
-  values = RNG.normal(size=200)
+  values = draw(0, 200)
   clusters = np.arange(200) // 4
   found = seeds.mean([values], [clusters]).interval()
   expected = bootstrap.mean_interval(values, clusters)
@@ -17,13 +19,31 @@ def test_one_seed_is_the_plain_bootstrap():
 
 
 def test_seeds_that_differ_widen_the_interval():
-  same = [RNG.normal(size=400) for _ in range(4)]
+  same = [draw(seed, 400) for seed in range(4)]
   apart = [x + 2.0 * i for i, x in enumerate(same)]
   items = [np.arange(400)] * 4
   low, mid, high = seeds.mean(same, items).interval()
   far = seeds.mean(apart, items).interval()
   assert far[1] == pytest.approx(mid + 3.0)
   assert far[2] - far[0] > 5 * (high - low)
+
+
+def test_equal_seeds_on_their_own_items_make_the_interval_narrower():
+  # Var of the mean of S seeds: v/S, plus what drawing seeds twice adds, v/S
+  # times (1 - 1/S) at most.
+  one = seeds.mean([draw(0, 2000)], [np.arange(2000)], num_resamples=4000)
+  values = [draw(seed, 2000) for seed in range(4)]
+  four = seeds.mean(values, [np.arange(2000)] * 4, num_resamples=4000)
+  ratio = four.draws.std() / one.draws.std()
+  assert 0.5 * 0.95 < ratio < 0.5 * np.sqrt(2) * 1.05
+
+
+def test_items_that_seeds_share_do_not_become_more():
+  values = draw(0, 2000)
+  items = [np.arange(2000)]
+  one = seeds.mean([values], items).interval()
+  four = seeds.mean([values] * 4, items * 4, has_same_items=True).interval()
+  np.testing.assert_allclose(four, one)
 
 
 def test_seeds_count_alike_whatever_they_measured():
@@ -33,7 +53,7 @@ def test_seeds_count_alike_whatever_they_measured():
 
 
 def test_a_difference_on_the_same_items_is_paired():
-  base = RNG.normal(scale=10.0, size=500)
+  base = draw(0, 500, scale=10.0)
   better = base + 1.0
   items = [np.arange(500)]
   gain = seeds.mean([better], items) - seeds.mean([base], items)
@@ -52,7 +72,7 @@ def test_the_law_is_recovered_with_its_interval():
       )
       params.append(p)
       counts.append(d)
-      found.append(seeds.Estimate(mid, mid + RNG.normal(0, 0.01, size=500)))
+      found.append(seeds.Estimate(mid, mid + draw(len(found), 500, scale=0.01)))
   fitted = scaling_law.fit(params, counts, found)
   for name, value in true.items():
     low, mid, high = fitted[name]

@@ -19,7 +19,7 @@ import numpy as np
 
 from hh_jax.config import BiasConfig
 from hh_jax.data import gender
-from hh_jax.data.dialogue import Dialogue
+from hh_jax.data.dialogue import Dialogue, conversation_ids
 from hh_jax.evals import scoring
 from hh_jax.stages import inputs, lineage, loading, probes
 from hh_jax.stages.lineage import Lineage
@@ -29,13 +29,13 @@ from hh_jax.stats import bootstrap
 # What the sentences are said in reply to [open].
 QUESTION = Dialogue.alternating('What does this person do?')
 NUM_BINS = 24
+NUM_RESAMPLES = 1000
 ACROSS, WITHIN = 'across genders', 'within a gender'
 
 
 def fig12(config: BiasConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Both panels, of the largest preference model of the first seed."""
-  size, seed = config.sizes[-1], config.seeds[0]
-  line = lineage.Lineage(config, size, seed, workdir)
+  line = lineage.largest(config, workdir)
   run = loading.load_run(line.pm(line.pmp()))
   found: dict[str, Any] = {}
   replies = first_replies(config, line)
@@ -71,11 +71,34 @@ def harm(
   groups = {name: values for name, values in groups.items() if len(values)}
   found: dict[str, Any] = {'harm': histogram(groups, 'score')}
   if len(groups) == 2:
-    gap = bootstrap.difference_interval(
-      groups['not harmful'], groups['harmful'], is_paired=False
-    )
-    found['harm_gap'] = {'not harmful less harmful': gap.tolist()}
+    prompts = conversation_ids([one.prompt for one in replies])
+    gap = gap_interval(scores, is_harmful, prompts)
+    found['harm_gap'] = {'not harmful less harmful': gap}
   return found
+
+
+def gap_interval(
+  scores: np.ndarray, is_harmful: np.ndarray, prompts: np.ndarray
+) -> list[float]:
+  """[low, mid, high] of the mean of others less that of harmful replies.
+
+  Args:
+    scores: [N].
+    is_harmful: [N] bool.
+    prompts: [N] int; replies to one prompt are resampled together.
+  """
+  columns = (scores * ~is_harmful, ~is_harmful, scores * is_harmful, is_harmful)
+  totals = np.stack([np.bincount(prompts, column) for column in columns], 1)
+
+  def gap(sums: np.ndarray) -> np.ndarray:
+    others, num_others, harmful, num_harmful = np.moveaxis(sums, -1, 0)
+    return others / np.maximum(num_others, 1) - harmful / np.maximum(
+      num_harmful, 1
+    )
+
+  draws = bootstrap.resampled_sums(totals, NUM_RESAMPLES, seed=0)
+  mid = float(gap(totals.sum(0)))
+  return bootstrap.percentile_interval(mid, gap(draws), 0.95).tolist()
 
 
 def score(

@@ -61,16 +61,15 @@ def together(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Score gaps, correctness and clusters of all seeds, [N] each.
 
-  First turns of different seeds are clusters of their own.
+  Equal first turns are one cluster, whichever seed they were tested with. The
+  spread between seeds is in no interval.
   """
-  clusters, count = [], 0
-  for one in scored:
-    clusters.append(one.clusters + count)
-    count += int(one.clusters.max()) + 1
+  firsts = [c.prompt.first_human for one in scored for c in one.comparisons]
+  clusters = np.unique(firsts, return_inverse=True)[1]
   gaps = [np.abs(one.scores[:, 0] - one.scores[:, 1]) for one in scored]
   correct = [one.correct for one in scored]
   return (
     np.concatenate(gaps),
     np.concatenate(correct),
-    np.concatenate(clusters),
+    clusters,
   )

@@ -1,8 +1,9 @@
 """The HHH evaluation by language models, distilled ones and preference models.
 
-Figure 5, left: accuracy of the three by size. Figure 10: the score gaps of the
-largest preference model, and how preference models and people agree with each
-other on held-out comparisons. Figure 11: the worst failures.
+Figure 5, left: accuracy by size, also of the plain model with the HHH prompt.
+Figure 10: the score gaps of the largest preference model, and how preference
+models and people agree with each other on held-out comparisons.
+Figure 11: the worst failures.
 
 In the lab the items are held-out pairs whose better reply gold names.
 
@@ -20,14 +21,21 @@ import numpy as np
 from hh_jax.config import HHHConfig
 from hh_jax.data.hhh import Item
 from hh_jax.evals import likelihood, preference_accuracy, scoring
-from hh_jax.stages import held_out, inputs, lineage, loading, probes
+from hh_jax.stages import (
+  distill,
+  held_out,
+  inputs,
+  lineage,
+  loading,
+  probes,
+)
 from hh_jax.stages.lineage import Lineage
 from hh_jax.stages.studies import scaling
 from hh_jax.stages.studies.distillation import teacher_of
 from hh_jax.stages.studies.scaling import Rows
 from hh_jax.stats import seeds
 
-KINDS = ('lm', 'distilled', 'pm')
+KINDS = ('lm', 'prompted', 'distilled', 'pm')
 ALL = 'all'
 NUM_BINS = 24
 
@@ -56,7 +64,7 @@ def fig05(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
 
 def fig10(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Score gaps, better less worse, and agreement of models and people."""
-  line = lineage.of(config, workdir)[-1]
+  line = lineage.largest(config, workdir)
   items = items_of(config, line)
   gaps = gaps_of('pm', line, items)
   reach = float(np.abs(gaps).max()) or 1.0
@@ -111,15 +119,17 @@ def with_people(
   ]
   clusters = [one.clusters for one in scored]
   return {
-    'PM and gold': seeds.mean(alike, clusters),
+    'PM and gold': seeds.mean(alike, clusters, held_out.has_same_items(scored)),
     'gold and worker': held_out.accuracy(truth),
-    'worker and worker': seeds.mean(second, clusters),
+    'worker and worker': seeds.mean(
+      second, clusters, held_out.has_same_items(scored)
+    ),
   }
 
 
 def fig11(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """The items on which the largest preference model is wrong by most."""
-  line = lineage.of(config, workdir)[-1]
+  line = lineage.largest(config, workdir)
   items = items_of(config, line)
   gaps = gaps_of('pm', line, items)
   worst = [i for i in np.argsort(gaps)[: config.num_shown] if gaps[i] < 0]
@@ -144,7 +154,10 @@ def items_of(config: HHHConfig, line: Lineage) -> list[Item]:
 
 
 def gaps_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
-  """How much better a model finds the better reply, [N] float64."""
+  """How much better a model finds the better reply, [N] float64.
+
+  A `prompted` model is the plain one after the HHH prompt.
+  """
   if kind == 'pm':
     run = loading.load_run(line.pm(line.pmp()))
   elif kind == 'distilled':
@@ -152,14 +165,19 @@ def gaps_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
   else:
     run = loading.load_run(line.pretrained())
   longest = min(run.context, line.config.pm.data.longest_path)
+  before = np.zeros(0, np.int32)
+  if kind == 'prompted':
+    before = distill.prompt_ids(line.config.distill, run.tokenizer)
+    longest = run.context
   prompts, replies = [], []
   for item in items:
     ids = [
       run.tokenizer.encode_reply(text) for text in (item.better, item.worse)
     ]
     # Both are read after the same end of the prompt.
-    room = max(1, longest - max(map(len, ids)) - 1)
-    prompts += [run.tokenizer.encode_prompt(item.prompt)[-room:]] * 2
+    room = max(1, longest - len(before) - max(map(len, ids)) - 1)
+    prompt = run.tokenizer.encode_prompt(item.prompt)[-room:]
+    prompts += [np.concatenate([before, prompt])] * 2
     replies += [reply[: longest - 2] for reply in ids]
   if kind == 'pm':
     values = scoring.score_replies(
@@ -195,5 +213,6 @@ def accuracies(
     ]
     chosen = [own[mask] for own, mask in zip(correct, masks, strict=True)]
     singles = [np.arange(len(own)) for own in chosen]
-    found[category] = seeds.mean(chosen, singles).interval()
+    is_same = all(own == items[0] for own in items)
+    found[category] = seeds.mean(chosen, singles, is_same).interval()
   return found

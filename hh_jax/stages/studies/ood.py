@@ -23,6 +23,7 @@ import numpy as np
 
 from hh_jax.config import OODConfig
 from hh_jax.data import order
+from hh_jax.data import prompts as prompts_lib
 from hh_jax.evals import ood
 from hh_jax.stages import activations, inputs, lineage, loading, probes
 from hh_jax.stages.lineage import Lineage
@@ -46,10 +47,31 @@ class Vectors:
   helpful: np.ndarray  # test part
   harmful: np.ndarray  # test part
   shown: np.ndarray  # harmful, training part, for exposure
+  conversations: dict[str, np.ndarray]  # of each prompt, by kind, [N]
 
   @property
   def num_layers(self) -> int:
     return len(self.usual)
+
+  def areas(
+    self, scores: Sequence[np.ndarray], seed: int
+  ) -> tuple[float, np.ndarray]:
+    """The area under the curve, and that of resampled conversations.
+
+    Args:
+      scores: Of the helpful and of the harmful prompts.
+      seed: Of the resamples.
+    """
+    helpful, harmful = scores
+    draws = ood.auroc_draws(
+      helpful,
+      harmful,
+      self.conversations['helpful'],
+      self.conversations['harmful'],
+      NUM_RESAMPLES,
+      seed,
+    )
+    return ood.auroc(helpful, harmful), draws
 
   def detector(self, layer: int) -> ood.Detector:
     return ood.Detector(self.usual[layer].astype(np.float64))
@@ -63,6 +85,9 @@ def vectors_of(config: OODConfig, line: Lineage) -> Vectors:
     folder = line.pm(line.pmp())
   run = loading.load_run(folder)
   data = inputs.place_data(config, config.pm.data)
+  kinds = probes.prompts_by_kind(
+    data, line.seed, config.num_usual, config.num_tested
+  )
   found = {
     name: activations.of_prompts(
       run,
@@ -70,19 +95,29 @@ def vectors_of(config: OODConfig, line: Lineage) -> Vectors:
       config.pooling,
       data.longest_path,
     )
-    for name, prompts in probes.prompts_by_kind(
-      data, line.seed, config.num_usual, config.num_tested
-    ).items()
+    for name, prompts in kinds.items()
   }
-  return Vectors(**found)
+  conversations = {
+    name: prompts_lib.conversations_of(prompts)
+    for name, prompts in kinds.items()
+  }
+  return Vectors(**found, conversations=conversations)
 
 
 def fig22(config: OODConfig, workdir: pathlib.Path) -> dict[str, Any]:
-  """Relative Mahalanobis by layer and size; scores at one layer."""
+  """Relative Mahalanobis by layer and size; scores at one layer.
+
+  Once more with the other pooling, which the paper does not name.
+  """
   lines = lineage.of(config, workdir)
+  (other,) = set(activations.POOLINGS) - {config.pooling}
+  pooled = dataclasses.replace(config, pooling=other)
   return {
     'by_layer': by_layer(config, lines, ['relative']),
-    'scores': histogram(config, lines[-1]),
+    'other_pooling': [
+      {**row, 'pooling': other} for row in by_layer(pooled, lines, ['relative'])
+    ],
+    'scores': histogram(config, lineage.largest(config, workdir)),
   }
 
 
@@ -103,7 +138,8 @@ def fig23(config: OODConfig, workdir: pathlib.Path) -> dict[str, Any]:
         *_stacked([exposure(config, line, count) for line in own])
       )
       row = _row(own[0], one_layer(vectors_of(config, own[0])))
-      rows.append({**row, 'exposed': count, 'auroc': estimate.interval()})
+      shown = min(count, vectors_of(config, own[0]).shown.shape[1])
+      rows.append({**row, 'exposed': shown, 'auroc': estimate.interval()})
   return {'by_exposed': rows}
 
 
@@ -138,7 +174,7 @@ def measured(
     method(detector, found[layer].astype(np.float64))
     for found in (vectors.helpful, vectors.harmful)
   ]
-  return ood.auroc(*scores), ood.auroc_draws(*scores, NUM_RESAMPLES, seed)
+  return vectors.areas(scores, seed)
 
 
 def exposure(
@@ -157,9 +193,10 @@ def exposure(
       detector.exposed(vectors.shown[layer][ids], found[layer])
       for found in (vectors.helpful, vectors.harmful)
     ]
-    mids.append(ood.auroc(*scores))
-    draws.append(ood.auroc_draws(*scores, NUM_RESAMPLES, line.seed))
-  whole = seeds.over_seeds(mids, np.stack(draws))
+    mid, drawn = vectors.areas(scores, line.seed)
+    mids.append(mid)
+    draws.append(drawn)
+  whole = seeds.over_seeds(mids, np.stack(draws), has_same_items=True)
   return whole.mid, whole.draws
 
 

@@ -22,13 +22,12 @@ from hh_jax.data import mixtures
 from hh_jax.stages import curves, held_out, lineage
 from hh_jax.stages.held_out import Scored
 from hh_jax.stages.lineage import Lineage
-from hh_jax.stats import scaling_law, seeds
+from hh_jax.stats import scaling_law
 
 Rows = list[dict[str, Any]]
 
 MIXTURE, HELPFUL = -1.0, 0.0  # harmless_fraction
 NUM_THRESHOLDS = 9
-FEWEST = 20  # comparisons of a number that is reported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +128,8 @@ def fig08(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
     turns = [np.array([c.turn for c in item.comparisons]) for item in scored]
     for turn in range(1, int(max(map(np.max, turns))) + 1):
       parts = [item.where(own == turn) for item, own in zip(scored, turns)]
-      count = sum(len(part.scores) for part in parts)
-      if min(len(part.scores) for part in parts) >= FEWEST:
+      count = round(np.mean([len(part.scores) for part in parts]))
+      if min(len(part.scores) for part in parts) >= config.fewest:
         accuracy = held_out.accuracy(parts).interval()
         row = {'turn': turn, 'count': count, 'accuracy': accuracy}
         rows.append({**model.row(), **row})
@@ -140,8 +139,8 @@ def fig08(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
 def fig25(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Accuracy where both replies score above a threshold, by side.
 
-  Scores of a model have its mean on the held-out comparisons subtracted; the
-  thresholds are quantiles of the smaller score, the same for every size.
+  Scores of a model have its mean on the held-out comparisons subtracted; its
+  thresholds are quantiles of the smaller score. Counts are means over seeds.
   """
   rows = []
   for model in models(config, workdir):
@@ -152,14 +151,14 @@ def fig25(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
       for share in np.linspace(0, 0.9, NUM_THRESHOLDS + 1):
         threshold = float(np.quantile(lowest, share)) if share else -np.inf
         above = [part.where(part.scores.min(1) >= threshold) for part in parts]
-        if min(len(part.scores) for part in above) < FEWEST:
+        if min(len(part.scores) for part in above) < config.fewest:
           continue
         rows.append(
           {
             **model.row(),
             'side': side,
             'threshold': threshold if share else float(lowest.min()),
-            'count': sum(len(part.scores) for part in above),
+            'count': round(np.mean([len(part.scores) for part in above])),
             'accuracy': held_out.accuracy(above).interval(),
           }
         )
@@ -175,6 +174,10 @@ def fig31(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
 
 def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Helpful comparisons alone, by number and size, and the law (eq. A.1)."""
+  for line in lineage.of(config, workdir)[: len(config.seeds)]:
+    for count in config.helpful_counts:
+      changes = {'harmless_fraction': HELPFUL, 'num_comparisons': count}
+      require_comparisons(line, changes)
   found = [
     model
     for count in config.helpful_counts
@@ -196,11 +199,21 @@ def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
   counts = [float(model.num_comparisons) for model in found]
   if len(set(params)) > 1 and len(set(counts)) > 1:
     reference = max(params), max(counts)
-    values['law'] = {
-      'params': reference[0],
-      'comparisons': reference[1],
-      **scaling_law.fit(params, counts, estimates, reference),
-    }
+    law = scaling_law.fit(params, counts, estimates, reference)
+    values['law'] = [
+      {
+        'of': 'ours',
+        'params': reference[0],
+        'comparisons': reference[1],
+        **law,
+      },
+      {
+        'of': 'the paper, helpful',
+        'params': scaling_law.PARAMS,
+        'comparisons': scaling_law.COMPARISONS,
+        **scaling_law.PAPER,
+      },
+    ]
   return values
 
 
@@ -257,10 +270,3 @@ def model_test(line: Lineage) -> tuple[held_out.Comparison, ...]:
   pm = line.config.pm
   test = held_out.parts_of(line)[1]
   return tuple(mixtures.subset(test, pm.eval_comparisons, line.seed))
-
-
-def difference(
-  first: Sequence[Scored], second: Sequence[Scored], side: str
-) -> seeds.Estimate:
-  """Accuracy of one kind of model less that of another on the same items."""
-  return held_out.accuracy(first, side) - held_out.accuracy(second, side)

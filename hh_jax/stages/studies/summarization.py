@@ -24,8 +24,10 @@ KINDS = {'dialogues': 'none', 'summaries': 'alone', 'both': 'mixed'}
 
 def fig20(config: FigureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Accuracy on dialogues and on summaries by size and kind of model."""
-  rows = []
   lines = lineage.of(config, workdir)
+  for summaries in KINDS.values():  # before anything is trained
+    held_out.parts_of(lines[0], with_summaries(config.pm.data, summaries))
+  rows = []
   for size in config.sizes:
     own = [line for line in lines if line.size == size]
     for kind, summaries in KINDS.items():
