@@ -94,7 +94,7 @@ class Estimate:
   def peer_ppo(self, fields: Fields) -> float:
     """TRL keeps the scores of all sampled tokens, twice while it joins them."""
     config = self.config
-    kept = 34 * self.num_params
+    kept = 38 * self.num_params
     rollout, micro = fields['rollout'], fields['micro']
     scores = 4 * fields['prompts'] * fields['max_new'] * config.padded_vocab
     read = 6 * rollout * LONGEST * config.padded_vocab

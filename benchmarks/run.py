@@ -31,7 +31,7 @@ import tempfile
 from collections.abc import Collection
 from typing import Any
 
-from benchmarks import accelerator, chips, environment, rows
+from benchmarks import accelerator, chips, environment, inputs, rows
 from benchmarks import jobs as jobs_lib
 from benchmarks.results import Results
 from benchmarks.sides import OUT_OF_MEMORY, Row, Setting, run_job, run_process
@@ -182,7 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
   if has_peers:
     environment.make(peers, device.platform, options.peer_python)
   told = {
-    'texts': texts(options.data),
+    'texts': inputs.texts(options.data),
     'rounds': options.rounds,
     'sides': 'both' if has_peers else 'ours',
   }
@@ -224,10 +224,6 @@ def measure_size(
     print(json.dumps(prepare(setting, options.data, families)), flush=True)
   for each in settings:
     measure(each, options.jobs, results)
-
-
-def texts(data: str) -> str:
-  return 'real' if data else 'random ids of the real lengths'
 
 
 if __name__ == '__main__':

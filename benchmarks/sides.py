@@ -64,8 +64,12 @@ class ProcessFailed(SystemExit):
       sign in done.stderr for sign in _SIGNS
     )
     lines = done.stderr.strip().splitlines()
-    lines = lines or [f'no result, exit code {done.returncode}']
-    self.reason = OUT_OF_MEMORY if is_full else f'failed: {lines[-1][:200]}'
+    what = (
+      lines[-1][:200] if lines else f'no result, exit code {done.returncode}'
+    )
+    if done.returncode < 0:  # whatever it wrote before
+      what = f'ended by signal {-done.returncode}: {what}'
+    self.reason = OUT_OF_MEMORY if is_full else f'failed: {what}'
 
 
 def run_process(

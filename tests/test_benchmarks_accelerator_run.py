@@ -61,7 +61,12 @@ def test_an_end_of_memory_is_told_from_other_failures(capsys, setting):
   other = failed('Traceback\nKeyError: 3')
   assert other.reason == 'failed: KeyError: 3'
   assert 'KeyError: 3' in str(other)
-  assert failed('', -11).reason == 'failed: no result, exit code -11'
+  assert failed('', -11).reason == (
+    'failed: ended by signal 11: no result, exit code -11'
+  )
+  assert failed('a warning', -6).reason == (
+    'failed: ended by signal 6: a warning'
+  )
 
   comparison = accelerator.JOBS[0].comparisons[0]
   row = run.failed_row(comparison, setting, {'ours/plain': sides.OUT_OF_MEMORY})

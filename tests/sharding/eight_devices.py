@@ -49,11 +49,21 @@ def measure(tokens):
     jax.random.key(1),
     SamplingConfig(max_new_tokens=6, slots=8),
   )
+  # Prompts of two replies are kept apart from them.
+  shared = decode.generate(
+    MODEL,
+    params,
+    prompts,
+    np.arange(6).reshape(3, 2),
+    jax.random.key(1),
+    SamplingConfig(max_new_tokens=6, slots=4),
+  )
   kernel = params['blocks']['up']['kernel']
   return {
     'loss': float(value),
     'gradient_norm': float(norm),
     'tokens': generated.tokens.tolist(),
+    'shared_tokens': shared.tokens.tolist(),
     'num_devices': len(kernel.sharding.device_set),
     'shard': list(kernel.sharding.shard_shape(kernel.shape)),
   }

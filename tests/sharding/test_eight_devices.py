@@ -66,8 +66,7 @@ def test_parameters_are_split_as_the_table_says(results, mesh):
   assert found == SHARDS[mesh]
 
 
+@pytest.mark.parametrize('name', ['tokens', 'shared_tokens'])
 @pytest.mark.parametrize('mesh', SHARDS)
-def test_mesh_changes_no_sample(results, mesh):
-  np.testing.assert_array_equal(
-    results[mesh]['tokens'], results['none']['tokens']
-  )
+def test_mesh_changes_no_sample(results, mesh, name):
+  np.testing.assert_array_equal(results[mesh][name], results['none'][name])
