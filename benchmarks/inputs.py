@@ -202,7 +202,7 @@ def packed_text(texts: Texts, num_rows: int, row_length: int) -> np.ndarray:
   return np.resize(flat, (num_rows, row_length)).astype(np.int32)
 
 
-def texts(data_dir: str) -> str:
+def kind_of_texts(data_dir: str) -> str:
   """What the sides read, in a few words."""
   return 'real' if data_dir else 'random ids of the real lengths'
 
@@ -231,7 +231,7 @@ def prepare(
   return {
     'comparisons': len(texts.prompts),
     'left_out': texts.num_left_out,
-    'texts': texts(data_dir),
+    'texts': kind_of_texts(data_dir),
     'reply_tokens': quantiles(texts.chosen),
     'prompt_tokens': quantiles(texts.prompts),
   }

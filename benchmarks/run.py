@@ -182,7 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
   if has_peers:
     environment.make(peers, device.platform, options.peer_python)
   told = {
-    'texts': inputs.texts(options.data),
+    'texts': inputs.kind_of_texts(options.data),
     'rounds': options.rounds,
     'sides': 'both' if has_peers else 'ours',
   }
