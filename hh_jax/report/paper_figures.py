@@ -60,8 +60,8 @@ def fig08(values: Values) -> list[Picture]:
   counts = of(rows, size=sizes[-1]) if sizes else []
 
   def draw(axes: Axes) -> None:
-    turns = [run_lib.number(row.get('turn')) for row in counts]
-    heights = [run_lib.number(row.get('count')) for row in counts]
+    turns = [run_lib.number(row.get('turn')) or 0.0 for row in counts]
+    heights = [run_lib.number(row.get('count')) or 0.0 for row in counts]
     axes.bar(turns, heights, color=style.SERIES[0], alpha=0.7)
 
   return [

@@ -29,13 +29,13 @@ def test_seeds_that_differ_widen_the_interval():
 
 
 def test_equal_seeds_on_their_own_items_make_the_interval_narrower():
-  # Var of the mean of S seeds: v/S, plus what drawing seeds twice adds, v/S
-  # times (1 - 1/S) at most.
-  one = seeds.mean([draw(0, 2000)], [np.arange(2000)], num_resamples=4000)
+  # Without a spread between seeds the variance is that of items, over S.
   values = [draw(seed, 2000) for seed in range(4)]
+  values = [(x - x.mean()) / x.std() for x in values]
+  one = seeds.mean(values[:1], [np.arange(2000)], num_resamples=4000)
   four = seeds.mean(values, [np.arange(2000)] * 4, num_resamples=4000)
   ratio = four.draws.std() / one.draws.std()
-  assert 0.5 * 0.95 < ratio < 0.5 * np.sqrt(2) * 1.05
+  assert ratio == pytest.approx(0.5, rel=0.08)
 
 
 def test_items_that_seeds_share_do_not_become_more():

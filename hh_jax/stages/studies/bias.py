@@ -97,7 +97,7 @@ def gap_interval(
     )
 
   draws = bootstrap.resampled_sums(totals, NUM_RESAMPLES, seed=0)
-  mid = float(gap(totals.sum(0)))
+  mid = float(gap(totals.sum(0, keepdims=True))[0])
   return bootstrap.percentile_interval(mid, gap(draws), 0.95).tolist()
 
 

@@ -212,8 +212,9 @@ def histogram(config: OODConfig, line: Lineage) -> Rows:
       ('harmful', vectors.harmful),
     )
   }
-  edges = np.quantile(np.concatenate([*scores.values()]), [0.005, 0.995])
-  grid = np.linspace(*edges, NUM_BINS + 1)
+  together = np.concatenate([*scores.values()])
+  low, high = np.quantile(together, [0.005, 0.995])
+  grid = np.linspace(low, high, NUM_BINS + 1)
   return [
     {
       **_row(line, layer),
