@@ -1,5 +1,5 @@
 # The whole interface: make setup demo test test-fast test-long format lint
-# type imports. Every target sets the environment up first when it has changed.
+# type imports figures. Every target sets the environment up first when it has changed.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -9,9 +9,12 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 WORKERS ?= 2
 PYTEST := JAX_PLATFORMS=cpu $(BIN)/python -m pytest -n $(WORKERS)
+FIGURES := $(sort $(patsubst experiments/figures/%.py,%,$(wildcard \
+  experiments/figures/*.py)))
+CHOICE ?= world=lab,size=nano
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: setup demo test test-fast test-long format lint type imports
+.PHONY: setup demo figures test test-fast test-long format lint type imports
 
 setup: $(STAMP)
 
@@ -38,6 +41,13 @@ $(STAMP): constraints.txt constraints-build.txt setup.py
 demo: setup
 	$(BIN)/python -m experiments.pipeline \
 	  --config=configs/pipeline.py:world=lab,scale=demo --workdir=runs/demo
+
+# Every figure in turn, on models they share; run again, it goes on.
+figures: setup
+	for name in $(filter-out __init__,$(FIGURES)); do \
+	  $(BIN)/python -m experiments.figures.$$name \
+	    --config=configs/figures/$$name.py:$(CHOICE) --workdir=runs/figures; \
+	done
 
 test: setup lint type imports
 	$(PYTEST) tests

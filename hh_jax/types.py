@@ -56,6 +56,7 @@ class LMOutput(flax.struct.PyTreeNode):
 
   hidden: jax.Array  # [B, T, D] float32, after the final norm
   cache: KVCache | None = None
+  stream: tuple[jax.Array, ...] | None = None  # L times [B, T, D], if kept
 
 
 class SharedPrompts(flax.struct.PyTreeNode):

@@ -9,6 +9,16 @@
 from hh_jax.config.agreement import require_positions
 from hh_jax.config.composite import FoldsConfig, PipelineConfig
 from hh_jax.config.convert import from_config_dict, parse_arg, to_config_dict
+from hh_jax.config.figures import (
+  BiasConfig,
+  CalibrationConfig,
+  FigureConfig,
+  HHHConfig,
+  MixtureConfig,
+  OODConfig,
+  ScalingConfig,
+  TransferConfig,
+)
 from hh_jax.config.shared import (
   DataConfig,
   LoopConfig,
@@ -29,11 +39,17 @@ from hh_jax.config.stages import (
 )
 
 __all__ = [
+  'BiasConfig',
+  'CalibrationConfig',
   'DataConfig',
   'DistillConfig',
   'EvaluateConfig',
+  'FigureConfig',
   'FoldsConfig',
+  'HHHConfig',
   'LoopConfig',
+  'MixtureConfig',
+  'OODConfig',
   'ModelConfig',
   'OptimizerConfig',
   'PMConfig',
@@ -44,6 +60,8 @@ __all__ = [
   'RLHFConfig',
   'RejectionConfig',
   'SamplingConfig',
+  'ScalingConfig',
+  'TransferConfig',
   'from_config_dict',
   'lr_pretrain',
   'parse_arg',

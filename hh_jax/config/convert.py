@@ -103,7 +103,13 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
   if hint is float and isinstance(value, int) and not isinstance(value, bool):
     return float(value)
   if typing.get_origin(hint) is tuple:
-    return tuple(value)
+    if not isinstance(value, list | tuple):
+      raise ValueError(f'{path}={value!r} is not a list of values')
+    kind = typing.get_args(hint)[0]
+    return tuple(
+      _convert(kind, item, f'{path}[{place}]')
+      for place, item in enumerate(value)
+    )
   if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
     raise ValueError(f'{path}={value!r} is not of type {hint.__name__}')
   return value

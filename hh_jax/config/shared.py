@@ -245,6 +245,8 @@ class DataConfig:
   row_length: int = 256  # tokens of one packed row (T)
   max_path: int = 0  # longest prompt + reply in tokens; 0: row_length
   long_paths: str = 'truncate'  # 'truncate' (drop the left end) or 'reject'
+  summaries: str = 'none'  # comparisons of summaries [§5.2]: 'none', 'alone' or
+  # 'mixed' with the others; world=hh: those of a file `summaries.jsonl`
   trees: str = 'comparison'  # one tree a 'comparison' or a 'conversation'
   num_examples: int = 0  # how many are made or read; world=hh: 0 is all
   test_fraction: float = 0.05  # by hash of the first human turn [§2.3]
@@ -255,6 +257,7 @@ class DataConfig:
   def __post_init__(self):
     one_of('world', self.world, WORLDS)
     one_of('long_paths', self.long_paths, ('truncate', 'reject'))
+    one_of('summaries', self.summaries, ('none', 'alone', 'mixed'))
     one_of('trees', self.trees, ('comparison', 'conversation'))
     counts(self)
     positive(self, 'batch_size', 'row_length')

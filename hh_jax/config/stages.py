@@ -128,6 +128,9 @@ class PMConfig:
   num_comparisons: int = 0  # total at a given fraction; 0: all that fit
   lm_coef: float = 0.0  # weight of an LM loss on the good side [open]
   eval_comparisons: int = 2000  # most test comparisons scored at the end
+  # Times within the epoch at which they are scored, too, evenly in ln of the
+  # comparisons seen; the last is the end. 0: at the end alone.
+  curve_points: int = 0
 
   def __post_init__(self):
     agreement.require_runnable(self)

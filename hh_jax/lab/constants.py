@@ -209,3 +209,13 @@ VOTE_MEAN = 4.0
 VOTE_SCALE = 4.0  # votes per nat of utility
 VOTE_NOISE = 3.0  # standard deviation
 ACCEPT_RATE = 0.7  # of questions; the asker accepts the most voted answer
+
+# --- Summaries (a stream of its own) ----------------------------------------
+SUMMARY_FACTS = (2, 3, 4)
+SUMMARY_TRUE_GAIN = 0.7  # nats for a fact told truly
+SUMMARY_FALSE_COST = 0.9  # for one told falsely, or of something else
+SUMMARY_REPEAT_COST = 0.5  # for saying something twice
+SUMMARY_NOISE_SCALE = 0.8  # logistic, in nats
+# What a reply does with each fact, and how often it says one twice.
+SUMMARY_FATES = {'told': 0.62, 'left out': 0.26, 'false': 0.12}
+SUMMARY_REPEAT_RATE = 0.12

@@ -36,6 +36,7 @@ __all__ = [
   'init',
   'model_config',
   'rectangle',
+  'streams',
   'unstacked',
 ]
 
@@ -83,6 +84,26 @@ def forward(
     packed.leave,
   )
   return typing.cast(LMOutput, output)
+
+
+def streams(
+  model: Transformer, params: Params, packed: Packed
+) -> tuple[jax.Array, ...]:
+  """The residual stream after every block, L times [B, T, D] float32.
+
+  Args:
+    model: From `build`.
+    params: Its parameters, in any layout.
+    packed: Rows of token trees, see `Packed` and `rectangle`.
+  """
+  output = model.clone(keeps_stream=True).apply(
+    {'params': unstacked(params)},
+    packed.tokens,
+    packed.positions,
+    packed.enter,
+    packed.leave,
+  )
+  return typing.cast(LMOutput, output).stream or ()
 
 
 def unstacked(params: Params) -> Params:

@@ -106,3 +106,16 @@ def model_config(
   if fields['num_layers'] <= MAX_UNROLLED_LAYERS:
     fields.setdefault('scan_unroll', fields['num_layers'])
   return config.ModelConfig(**fields)
+
+
+def resized(model: config.ModelConfig, size: str) -> config.ModelConfig:
+  """A network of another size whose other options and vocabulary stay.
+
+  Raises:
+    ValueError: The size is unknown; the nearest one is named.
+  """
+  shape = model_config(size)
+  names = ('num_layers', 'model_dim', 'num_heads', 'scan_unroll')
+  return dataclasses.replace(
+    model, **{name: getattr(shape, name) for name in names}
+  )

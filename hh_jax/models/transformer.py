@@ -189,11 +189,13 @@ class Transformer(nn.Module):
   """The network of every policy, reference, value and preference model.
 
   `keeps_keys` makes a forward pass without a cache return one that holds the
-  keys and values of its tokens.
+  keys and values of its tokens, and `keeps_stream` the residual stream after
+  every block; that needs parameters by `ladder.unstacked`.
   """
 
   config: ModelConfig
   keeps_keys: bool = False
+  keeps_stream: bool = False
 
   @nn.compact
   def __call__(
@@ -221,12 +223,12 @@ class Transformer(nn.Module):
       raise ValueError(f'a cache takes one token a row, not {tokens.shape[1]}')
     x = self._embed(tokens, positions)
     view = View(positions, enter, leave, cache.length if cache else None)
-    x, kept = self._run_blocks(x, view, cache)
+    x, kept, stream = self._run_blocks(x, view, cache)
     final_norm = layers.Norm(cfg.norm, cfg.norm_eps, name='final_norm')
     hidden = final_norm(x)
     self._unembed_parameter()
     if kept is None:
-      return LMOutput(hidden=hidden)
+      return LMOutput(hidden=hidden, stream=stream)
     keys, values = kept
     length = jnp.full(tokens.shape[:1], tokens.shape[1], jnp.int32)
     if cache is None:
@@ -249,27 +251,37 @@ class Transformer(nn.Module):
 
   def _run_blocks(
     self, x: jax.Array, view: View, cache: KVCache | None
-  ) -> tuple[jax.Array, tuple[tuple[jax.Array, ...], ...] | None]:
-    """The stream after all blocks, and their keys and values, if kept."""
+  ) -> tuple[
+    jax.Array,
+    tuple[tuple[jax.Array, ...], ...] | None,
+    tuple[jax.Array, ...] | None,
+  ]:
+    """The stream after all blocks; keys and values, and streams, if kept."""
     cfg = self.config
     blocks = self.variables.get('params', {}).get('blocks')
     if not isinstance(blocks, tuple):
-      if cache is not None:
-        raise ValueError('a cache needs parameters by `ladder.unstacked`')
+      if cache is not None or self.keeps_stream:
+        raise ValueError(
+          'a cache and streams need parameters by `ladder.unstacked`'
+        )
       x, stack = self._stack()(x, view, None)
       if not self.keeps_keys:
-        return x, None
-      return x, (tuple(stack.keys), tuple(stack.values))
+        return x, None, None
+      return x, (tuple(stack.keys), tuple(stack.values)), None
     block = Block(cfg, self.keeps_keys, parent=None)
     kept: list[LayerCache] = []
+    stream: list[jax.Array] = []
     for number, params in enumerate(blocks):
       own = _layer(cache, number) if cache else None
       found: Any = block.apply({'params': params}, x, view, own)
       x, layer = found
       kept += [layer] if layer else []
+      stream += [x] if self.keeps_stream else []
+    streams = tuple(stream) or None
     if not kept:
-      return x, None
-    return x, (tuple(c.keys for c in kept), tuple(c.values for c in kept))
+      return x, None, streams
+    caches = tuple(c.keys for c in kept), tuple(c.values for c in kept)
+    return x, caches, streams
 
   def _stack(self) -> nn.Module:
     cfg = self.config

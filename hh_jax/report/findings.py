@@ -20,6 +20,8 @@ from hh_jax.stats import frontier as frontier_lib
 GOOD, CAUTION, NEUTRAL = 'good', 'caution', 'neutral'
 # Where the reward is linear in √KL in the paper [§4.3, figure 4].
 _LINEAR_UP_TO = 3.0
+_LEAK = 0.01  # share of test comparisons that is worth a word
+_NOISY = 0.2  # share of wrong labels that is worth a word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ def find(
   return [
     *_accuracy(run),
     *_baseline(run),
+    *_data(run),
     *_calibration(run),
     *_reward(frontier),
     *_parting(frontier),
@@ -73,6 +76,41 @@ def _accuracy(run: run_lib.Run) -> list[Finding]:
     is_chance = measured[side][0] <= 0.5
     text += '; chance is not excluded.' if is_chance else '.'
     found.append(Finding(CAUTION if is_chance else GOOD, text))
+  return found
+
+
+def _data(run: run_lib.Run) -> list[Finding]:
+  """Faults of the comparisons themselves (`evals.data_checks`)."""
+  checks = run.mapping('data_checks')
+  shares = {
+    name: run_lib.number(value) or 0.0 for name, value in checks.items()
+  }
+  found = []
+  for name, text in (
+    ('same_first_turn', 'have a first turn that training has, too'),
+    ('near_duplicate', 'nearly occur in training'),
+  ):
+    if shares.get(name, 0.0) > _LEAK:
+      share = percent((shares[name],) * 3)
+      found.append(Finding(CAUTION, f'{share} of test comparisons {text}.'))
+  if shares.get('contradicted', 0.0) * shares.get('repeated', 0.0) > _LEAK:
+    share = percent((shares['contradicted'],) * 3)
+    text = f'Of the training comparisons that come again {share} contradict'
+    found.append(Finding(CAUTION, f'{text} each other.'))
+  excess = run_lib.band(checks.get('wrong_beyond_claim'))
+  if excess and excess[0] > 0:
+    text = 'Where it is most certain the preference model is wrong '
+    text += f'{percent(excess)} more often than it claims: labels are noisier '
+    found.append(Finding(CAUTION, f'{text}than its scores allow for.'))
+  wrong = run_lib.band(checks.get('wrong_where_certain'))
+  if wrong and wrong[0] > _NOISY:
+    text = 'Even where it is most certain the preference model disagrees with '
+    found.append(Finding(CAUTION, f'{text}{percent(wrong)} of the labels.'))
+  cut = run_lib.band(checks.get('cut_accuracy'))
+  whole = run_lib.band(checks.get('whole_accuracy'))
+  if cut and whole and cut[2] < whole[0]:
+    text = f'Dialogues that were cut are judged worse: {percent(cut)} against '
+    found.append(Finding(CAUTION, f'{text}{percent(whole)}.'))
   return found
 
 

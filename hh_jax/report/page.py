@@ -26,6 +26,7 @@ from hh_jax.report import run as run_lib
 from hh_jax.report import sections as sections_lib
 from hh_jax.training import files
 
+FILE = 'report.html'
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 _OVERVIEW = (
   'pm_accuracy',
@@ -50,7 +51,7 @@ def write(workdir: str | pathlib.Path) -> pathlib.Path:
   frontier = policy_figures.read_frontier(run)
   sections = sections_lib.all_sections(run, frontier)
   pictures = [picture for section in sections for picture in section.pictures]
-  text = _template().render(
+  text = template().render(
     title=_title(run),
     facts=_facts(run),
     tiles=_tiles(run, frontier),
@@ -59,7 +60,7 @@ def write(workdir: str | pathlib.Path) -> pathlib.Path:
     sections=[section for section in sections if section.is_available],
     missing=[section for section in sections if not section.is_available],
   )
-  path = run.workdir / 'report.html'
+  path = run.workdir / FILE
   files.write_atomic(path, text)
   return path
 
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
   return 0
 
 
-def _template() -> jinja2.Template:
+def template() -> jinja2.Template:
+  """The page's template, which escapes all that it is given."""
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_TEMPLATES),
     autoescape=True,

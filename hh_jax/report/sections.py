@@ -113,6 +113,10 @@ def _accuracy(run: run_lib.Run) -> layout.Section:
     tables=[
       *layout.make_table('Accuracy by tranche', tranches, has_chance=True),
       *layout.make_table('Accuracy by turn', turns, has_chance=True),
+      *layout.make_table(
+        'Checks of the comparisons',
+        layout.by_name(run.mapping('data_checks'), 'check'),
+      ),
     ],
     needs='pm_accuracy, pm_accuracy_by_turn',
   )

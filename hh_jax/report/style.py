@@ -40,6 +40,7 @@ _VARIABLES = {
 }
 SMALL = (3.1, 2.4)  # inches of a panel of which three share a line
 _TICKS, _NAMES = 0.64, 1.15  # inches left of a panel for numbers, for names
+_LEGEND_COLUMNS, _LEGEND_LINE = 3, 0.22  # names in a line, inches of a line
 _SETTINGS: dict[str, str | float | bool | list[str]] = {
   'axes.axisbelow': True,
   'axes.edgecolor': GRID,
@@ -118,7 +119,7 @@ def figure_of(pictures: Sequence[Picture], columns: int = 2) -> Figure:
       left=(_NAMES if pictures[0].has_names else _TICKS) / width,
       right=1 - 0.12 / width,
       bottom=0.46 / height,
-      top=1 - (0.3 if sheet[0].get_legend() else 0.08) / height,
+      top=1 - (0.08 + _LEGEND_LINE * _legend_lines(sheet[0])) / height,
     )
   return figure
 
@@ -266,13 +267,18 @@ def _styled() -> Iterator[None]:
     yield
 
 
+def _legend_lines(axes: Axes) -> int:
+  names = axes.get_legend_handles_labels()[1]
+  return -(-len(names) // _LEGEND_COLUMNS)
+
+
 def _legend_above(axes: Axes, has_names: bool) -> None:
   handles, _ = axes.get_legend_handles_labels()
   if handles:
     legend = axes.legend(
       loc='lower left',
       bbox_to_anchor=(-0.34 if has_names else 0, 1.0),
-      ncols=min(3, len(handles)),
+      ncols=min(_LEGEND_COLUMNS, len(handles)),
       borderaxespad=0.2,
       borderpad=0.2,
       columnspacing=1.3,

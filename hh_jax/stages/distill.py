@@ -171,6 +171,9 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
     prompt_effect.grade(config, teacher, teacher.params, prompt), plain
   )
   log.info('%s', prompt_effect.describe('the prompt', prompted))
+  before = plain  # a student gains over itself, not over its teacher
+  if config.teacher_from:
+    before = prompt_effect.grade(config, student, student.params)
   sequences, counts = read_sequences(
     config, student.tokenizer, len(prompt), teacher.context
   )
@@ -202,7 +205,7 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
     total_steps=config.num_steps,
   )
   kept = prompt_effect.gain(
-    prompt_effect.grade(config, student, state.params), plain
+    prompt_effect.grade(config, student, state.params), before
   )
   loss = session.last_metric(claimed, 'distill/kl')
   return claimed.finish(

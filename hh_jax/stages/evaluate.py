@@ -13,14 +13,12 @@ Reference: Bai et al. 2022, sections 2.4, 3.2-3.3, 4.6, 5 and B.5.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from hh_jax.config import EvaluateConfig
-from hh_jax.data.comparisons import Comparison
-from hh_jax.evals import preference_accuracy
+from hh_jax.data import mixtures
+from hh_jax.evals import data_checks, preference_accuracy
 from hh_jax.stages import (
   inputs,
   loading,
@@ -72,8 +70,8 @@ def judge_preferences(
 ) -> dict[str, Any]:
   """Returns accuracy, calibration and baselines on the test comparisons."""
   everything = worlds.comparisons(config.data, config.seed)
-  _, test = worlds.split(everything.comparisons, config.data)
-  test = preference.subset(test, config.num_comparisons, config.seed)
+  train, test = worlds.split(everything.comparisons, config.data)
+  test = mixtures.subset(test, config.num_comparisons, config.seed)
   if not test:
     raise ValueError(
       f'no test comparison: test_fraction={config.data.test_fraction} of '
@@ -108,22 +106,15 @@ def judge_preferences(
       for name, table in scores.items()
     },
     'baselines': {'longer_reply': preference_accuracy.longer_reply(test)},
+    'data_checks': data_checks.check(
+      train,
+      test,
+      scores['mixture'],
+      preference.is_cut(test, pms['mixture'].tokenizer, config.data),
+    ),
   }
   if worlds.has_gold(config.data):
     found['bayes_accuracy'] = preference_accuracy.by_side(
-      test, preference_accuracy.is_correct(gold_of_pairs(test))
+      test, preference_accuracy.is_correct(worlds.gold_of_pairs(test))
     )
   return found
-
-
-def gold_of_pairs(test: Sequence[Comparison]) -> np.ndarray:
-  """Returns the gold utilities of chosen and rejected, [N, 2] float64."""
-  return np.array(
-    [
-      [
-        worlds.gold(item.prompt, item.chosen, item.side),
-        worlds.gold(item.prompt, item.rejected, item.side),
-      ]
-      for item in test
-    ]
-  )

@@ -15,19 +15,26 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hh_jax.config import (
+  BiasConfig,
   DataConfig,
+  FigureConfig,
   FoldsConfig,
+  HHHConfig,
   PipelineConfig,
   PublicConfig,
   from_config_dict,
 )
 from hh_jax.config.stages import UNTUNED
+from hh_jax.data import hhh
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.stages import public_source, sources, worlds
+from hh_jax.models import sizes
+from hh_jax.stages import probes, public_source, sources, worlds
 from hh_jax.training import files
 from hh_jax.training import workdir as workdir_lib
 
 MODEL_FILE = 'model.json'
+RECORDED = (FigureConfig, FoldsConfig, PipelineConfig)
+WHOLE = (FigureConfig, PipelineConfig)  # configs of several stages
 TRAINED_ON_COMPARISONS = ('pm', 'rlhf')
 
 
@@ -47,19 +54,37 @@ def require(config: Any) -> None:
   """Raises ValueError where what a config names is missing or does not fit.
 
   Args:
-    config: Dataclass of a stage, of the folds or of the pipeline.
+    config: Dataclass of a stage, the folds, the pipeline or a figure.
   """
   if isinstance(config, PublicConfig):
     public_source.open_source(config)
     return
-  if isinstance(config, FoldsConfig | PipelineConfig) and config.record:
+  if isinstance(config, RECORDED) and config.record:
     files.require_file_place(config.record, f'--config.record={config.record}')
+  if isinstance(config, FigureConfig):
+    for size in config.sizes:
+      sizes.model_config(size)
   data, field = data_of(config)
   require_data(data, field)
+  if isinstance(config, HHHConfig):
+    require_hhh(config)
+  if isinstance(config, BiasConfig) and config.replies_file:
+    probes.first_replies(data, 0, config.replies_file, 0)
   runs = list(named_runs(config))
   for run in runs:
     require_same_tokenizer(runs[0], run)
     require_same_split(data, run)
+
+
+def require_hhh(config: HHHConfig) -> None:
+  """Raises ValueError where the HHH evaluation is missing or malformed."""
+  if config.hhh_file:
+    hhh.read_items(config.hhh_file)
+  elif config.world != 'lab':
+    raise ValueError(
+      f'world={config.world} needs --config.hhh_file=PATH: the jsonl file of '
+      'the HHH evaluation, or its BIG-bench folder'
+    )
 
 
 def require_readable(config: Any) -> None:
@@ -71,21 +96,28 @@ def require_readable(config: Any) -> None:
   if isinstance(config, PublicConfig):
     return  # its rows are weights, read once
   data, _ = data_of(config)
-  if isinstance(config, PipelineConfig):
-    worlds.require_everything(data, config.seed)
+  if isinstance(config, WHOLE):
+    worlds.require_everything(data, seed_of(config))
   else:
     sources.require_readable(config)
 
 
 def data_of(config: Any) -> tuple[DataConfig, str]:
   """Returns the data of a config and the name of the field that places it."""
-  if not isinstance(config, PipelineConfig):
+  if not isinstance(config, WHOLE):
     return config.data, 'data.data_dir'
   return place_data(config, config.pm.data), 'data_dir'
 
 
-def place_data(config: PipelineConfig, data: DataConfig) -> DataConfig:
-  """Points a stage's data at the pipeline's world and folder."""
+def seed_of(config: FigureConfig | PipelineConfig) -> int:
+  """Returns the seed, the first where there are several."""
+  return config.seeds[0] if isinstance(config, FigureConfig) else config.seed
+
+
+def place_data(
+  config: FigureConfig | PipelineConfig, data: DataConfig
+) -> DataConfig:
+  """Points a stage's data at the world and folder of all of them."""
   return dataclasses.replace(data, world=config.world, data_dir=config.data_dir)
 
 

@@ -38,6 +38,7 @@ KEPT = (
   'bayes_accuracy',
   'cross_accuracy',
   'baselines',
+  'data_checks',
   'prompt_effect',
   'gold',
   'elo',

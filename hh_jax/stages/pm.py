@@ -14,7 +14,16 @@ from __future__ import annotations
 import pathlib
 
 from hh_jax.config import PMConfig
-from hh_jax.stages import inputs, loading, preference, session, worlds
+from hh_jax.data import mixtures
+from hh_jax.stages import (
+  curves,
+  inputs,
+  loading,
+  preference,
+  session,
+  worlds,
+)
+from hh_jax.types import Params
 
 
 def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
@@ -26,13 +35,22 @@ def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
     return claimed.result['line']
   found = worlds.comparisons(config.data, config.seed)
   train, test = worlds.split(found.comparisons, config.data)
-  preference.require_parts(train, test, config.data.test_fraction)
-  train = preference.mix(
+  mixtures.require_parts(train, test, config.data.test_fraction)
+  train = mixtures.mix(
     train, config.harmless_fraction, config.num_comparisons, config.seed
   )
-  train = preference.set_weights(train, config.harmless_weight)
-  state, batches = preference.train(config, start, claimed, train)
-  test = preference.subset(test, config.eval_comparisons, config.seed)
+  train = mixtures.set_weights(train, config.harmless_weight)
+  test = mixtures.subset(test, config.eval_comparisons, config.seed)
+
+  def measure(params: Params, seen: int) -> None:
+    scores = preference.pair_scores(
+      start.model, params, test, start.tokenizer, config.data
+    )
+    curves.write_point(claimed.workdir, seen, scores)
+
+  state, batches = preference.train(
+    config, start, claimed, train, measure, config.curve_points
+  )
   accuracy = preference.test_accuracy(start, state.params, test, config.data)
   shown = [f'{side} {value:.3f}' for side, value in accuracy.items()]
   line = ', '.join(shown) or 'not measured'

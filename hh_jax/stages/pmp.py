@@ -15,6 +15,7 @@ import pathlib
 from collections.abc import Sequence
 
 from hh_jax.config import PMPConfig
+from hh_jax.data import mixtures
 from hh_jax.data.comparisons import Comparison
 from hh_jax.stages import inputs, loading, preference, session, worlds
 
@@ -28,7 +29,7 @@ def run(config: PMPConfig, workdir: str | pathlib.Path) -> str:
     return claimed.result['line']
   ranked = worlds.ranked_pairs(config)
   train, test = worlds.split(ranked.pairs, config.data)
-  preference.require_parts(train, test, config.data.test_fraction)
+  mixtures.require_parts(train, test, config.data.test_fraction)
   if config.binary:
     train, test = binarise(train), binarise(test)
   state, batches = preference.train(config, start, claimed, train)

@@ -12,7 +12,7 @@ Reference: Bai et al. 2022, sections 3.1, 5.1.2 and A.2.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -28,9 +28,11 @@ from hh_jax.losses import lm, preference, sums
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import loading, session
-from hh_jax.training import keys, optimizer
+from hh_jax.training import keys, loop, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
+
+CURVE_SPAN = 50  # the first point of a learning curve is this part of it
 
 
 def make_pm_step(
@@ -181,6 +183,19 @@ def fitting_trees(
   return trees.fit_paths(items, data.longest_path, data.long_paths)
 
 
+def is_cut(
+  comparisons: Sequence[Comparison], tokenizer: Tokenizer, data: DataConfig
+) -> np.ndarray:
+  """Returns which comparisons have a path that is too long, [N] bool."""
+  return np.array(
+    [
+      trees.comparison_tree(tokenizer, item, example_id=0).longest_path
+      > data.longest_path
+      for item in comparisons
+    ]
+  )
+
+
 def pair_scores(
   model: Transformer,
   params: Params,
@@ -198,13 +213,30 @@ def pair_scores(
   return scoring.score_trees(model, params, items, data.row_length, 2)
 
 
+Measure = Callable[[Params, int], None]  # parameters, comparisons seen
+
+
 def train(
   config: PMConfig | PMPConfig,
   start: loading.Run,
   claimed: session.Session,
   comparisons: Sequence[Comparison],
+  measure: Measure | None = None,
+  num_points: int = 0,
 ) -> tuple[RunState, PairBatches]:
-  """Trains on every comparison once; returns the last state and the batches."""
+  """Trains on every comparison once.
+
+  Args:
+    config: Of the stage.
+    start: Where the weights come from.
+    claimed: The stage's folder.
+    comparisons: What is trained on.
+    measure: Called `num_points` times within the epoch; see `curve_steps`.
+    num_points: How often.
+
+  Returns:
+    The last state and the batches.
+  """
   batches = pair_batches(
     comparisons, start.tokenizer, config.data, config.seed, claimed.stage
   )
@@ -214,12 +246,32 @@ def train(
   step = jax.jit(
     make_pm_step(start.model, tx, config.lm_coef), donate_argnums=0
   )
+  due = curve_steps(batches.num_batches, num_points)
+
+  def on_step(state: RunState, done: int) -> None:
+    if measure is not None and done in due:
+      seen = min(done * config.data.batch_size, batches.num_comparisons)
+      measure(state.params, seen)
+
   state = claimed.train(
     init=lambda: state_lib.init_state(with_score_head(start, config.seed), tx),
     advance=lambda state, t: step(state, batches(t)),
     total_steps=batches.num_batches,
+    hooks=loop.Hooks(on_step=on_step),
   )
   return state, batches
+
+
+def curve_steps(num_steps: int, num_points: int) -> set[int]:
+  """Steps of a learning curve: evenly in their logarithm, the last included.
+
+  Early steps may coincide; a curve then has fewer points.
+  """
+  if not num_points:
+    return set()
+  first = max(1.0, num_steps / CURVE_SPAN)
+  steps = np.geomspace(num_steps, first, num_points)
+  return {int(step) for step in np.round(steps)}
 
 
 def with_score_head(start: loading.Run, seed: int) -> Params:
@@ -247,91 +299,3 @@ def test_accuracy(
     for side in SIDES
     if (sides == side).any()
   }
-
-
-def subset(
-  comparisons: Sequence[Comparison], limit: int, seed: int
-) -> list[Comparison]:
-  """Returns at most `limit` comparisons, the same ones for the same seed."""
-  ids = order.permutation(seed, 'subset', 0, len(comparisons))[:limit]
-  return [comparisons[i] for i in sorted(ids)]
-
-
-def set_weights(
-  comparisons: Sequence[Comparison], harmless_weight: float
-) -> list[Comparison]:
-  """Multiplies each weight by its side's, λ if harmless (section 5.1.2)."""
-  weights = {'helpful': 1.0, 'harmless': harmless_weight}
-  return [
-    dataclasses.replace(item, weight=item.weight * weights[item.side])
-    for item in comparisons
-  ]
-
-
-def require_parts(
-  train: Sequence[Comparison], test: Sequence[Comparison], test_fraction: float
-) -> None:
-  """Raises ValueError where a part that is asked for is empty.
-
-  Args:
-    train: Comparisons to train on.
-    test: Comparisons to test on; may be empty if `test_fraction` is 0.
-    test_fraction: Share of first human turns in the test part.
-  """
-  if not train:
-    raise ValueError(
-      f'the training part is empty: {len(test)} comparisons are in the test '
-      f'part (test_fraction={test_fraction:g}); check the span and the data'
-    )
-  if test_fraction and not test:
-    raise ValueError(
-      f'the test part is empty; test_fraction={test_fraction:g} takes none of '
-      f'{len(train)} comparisons: raise it, or set 0 to train without a test'
-    )
-
-
-def mix(
-  comparisons: Sequence[Comparison],
-  harmless_fraction: float,
-  num_comparisons: int,
-  seed: int,
-) -> list[Comparison]:
-  """Draws a mixture of the two sides without replacement (section 5.1.1).
-
-  Args:
-    comparisons: What there is.
-    harmless_fraction: Share of the harmless side, or -1 for all as they come.
-    num_comparisons: Total; 0 takes as many as the fraction allows.
-    seed: Of the draw.
-
-  Raises:
-    ValueError: A side has fewer comparisons than the mixture asks for.
-  """
-  sides = {
-    side: [item for item in comparisons if item.side == side] for side in SIDES
-  }
-  if harmless_fraction == -1:
-    shares = {side: len(items) for side, items in sides.items()}
-    total = num_comparisons or len(comparisons)
-    fraction = shares['harmless'] / max(len(comparisons), 1)
-  else:
-    fraction = harmless_fraction
-    limits = [
-      len(sides[side]) / share
-      for side, share in (('harmless', fraction), ('helpful', 1 - fraction))
-      if share > 0
-    ]
-    total = num_comparisons or int(min(limits))
-  wanted = {'harmless': round(total * fraction)}
-  wanted['helpful'] = total - wanted['harmless']
-  mixed: list[Comparison] = []
-  for side, items in sides.items():
-    if wanted[side] > len(items):
-      raise ValueError(
-        f'the mixture asks for {wanted[side]} {side} comparisons and there '
-        f'are {len(items)}; lower num_comparisons={num_comparisons} or '
-        f'change harmless_fraction={harmless_fraction}'
-      )
-    ids = order.permutation(seed, f'mix/{side}', 0, len(items))
-    mixed.extend(items[i] for i in sorted(ids[: wanted[side]]))
-  return mixed

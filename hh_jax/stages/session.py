@@ -124,15 +124,15 @@ def begin(
   Raises:
     ValueError: The workdir holds another run, or another process works there.
   """
-  fingerprint = {'stage': stage, **_fingerprint(config)}
+  whole = {'stage': stage, **fingerprint(config)}
   for name, source in sources.items():
-    fingerprint[name] = source.state_sha256
+    whole[name] = source.state_sha256
     require_positions(source.model.config, config.data)
   check(config, workdir)
   folder = workdir_lib.prepare(
     workdir,
     dataclasses.asdict(config),
-    fingerprint,
+    whole,
     planned_steps(config),
     is_first=jax.process_index() == 0,
   )
@@ -141,7 +141,7 @@ def begin(
     stage=stage,
     workdir=folder,
     loop=config.loop,
-    fingerprint=fingerprint,
+    fingerprint=whole,
     result=workdir_lib.read_done(folder),
     started=time.time() - workdir_lib.seconds_before(folder),
   )
@@ -156,7 +156,7 @@ def check(config: Any, workdir: str | pathlib.Path) -> None:
   Raises:
     ValueError: The workdir holds another run.
   """
-  workdir_lib.check(workdir, _fingerprint(config), is_whole=False)
+  workdir_lib.check(workdir, fingerprint(config), is_whole=False)
   _require_length(config, workdir)
 
 
@@ -194,7 +194,7 @@ def _require_length(config: Any, workdir: str | pathlib.Path) -> None:
     )
 
 
-def _fingerprint(config: Any) -> dict[str, Any]:
+def fingerprint(config: Any) -> dict[str, Any]:
   """Returns the part of a run's fingerprint that its config gives."""
   fields = dataclasses.asdict(config)
   kept = {

@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hh_jax.config import (
   DataConfig,
   PMPConfig,
@@ -29,6 +31,7 @@ from hh_jax.evals import policy_games
 from hh_jax.lab import constants, crowd, judge, reference
 from hh_jax.lab import hhh_prompt as lab_prompt
 from hh_jax.lab import posts as lab_posts
+from hh_jax.lab import summaries as lab_summaries
 from hh_jax.lab import world as lab
 
 log = logging.getLogger(__name__)
@@ -93,9 +96,12 @@ def _lab_document(conversations: Sequence[Dialogue]) -> corpora.Document:
 
 
 def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
-  """Returns all comparisons of both sides, unsplit, with the counts."""
+  """Returns all comparisons of both sides, unsplit, with the counts.
+
+  Those of summaries are left out, taken alone or mixed in (section 5.2).
+  """
   if data.world == 'hh':
-    found = comparisons_lib.read_comparisons(data.data_dir)
+    found = _with_summaries(data)
     if not 0 < data.num_examples < found.num_kept:
       return found
     ids = order.permutation(seed, 'comparisons', 0, found.num_kept)
@@ -109,9 +115,40 @@ def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
     )
   total = _lab_count(data)
   made = []
-  for side in SIDES:
+  for side in SIDES if data.summaries != 'alone' else ():
     made.extend(lab.comparisons(seed, total // 2, side))
+  if data.summaries != 'none':
+    made.extend(lab_summaries.comparisons(seed, total))
   return ComparisonSet.from_list(made)
+
+
+def _with_summaries(data: DataConfig) -> ComparisonSet:
+  """Returns the comparisons of the files that the config asks for."""
+  found = comparisons_lib.read_comparisons(data.data_dir)
+  if data.summaries == 'mixed':
+    wanted = found.comparisons
+  else:
+    is_wanted = data.summaries == 'alone'
+    wanted = tuple(
+      item
+      for item in found.comparisons
+      if (item.tranche == lab_summaries.TRANCHE) == is_wanted
+    )
+  if data.summaries != 'none' and all(
+    item.tranche != lab_summaries.TRANCHE for item in wanted
+  ):
+    raise ValueError(
+      f'data.summaries={data.summaries} and {data.data_dir} has no file '
+      f'{lab_summaries.TRANCHE}.jsonl of comparisons'
+    )
+  if len(wanted) == found.num_kept:
+    return found
+  num_left = found.num_kept - len(wanted)
+  return dataclasses.replace(
+    found,
+    comparisons=wanted,
+    rejected={**found.rejected, 'of_other_kind': num_left},
+  )
 
 
 def split(
@@ -246,6 +283,19 @@ def has_gold(data: DataConfig) -> bool:
 def gold(prompt: Dialogue, reply: str, side: str) -> float:
   """Returns the lab judge's utility of a reply on a side, in nats."""
   return judge.utility(prompt, reply, side)
+
+
+def gold_of_pairs(test: Sequence[Comparison]) -> np.ndarray:
+  """Returns the gold utilities of chosen and rejected, [N, 2] float64."""
+  return np.array(
+    [
+      [
+        gold(item.prompt, item.chosen, item.side),
+        gold(item.prompt, item.rejected, item.side),
+      ]
+      for item in test
+    ]
+  )
 
 
 def best_gold(prompt: Dialogue, side: str) -> float:

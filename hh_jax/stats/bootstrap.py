@@ -135,7 +135,7 @@ def mean_interval(
     `[low, mid, high]` in the unit of the values.
   """
   values = _checked('values', values)
-  draws = _resampled_means(values, clusters, num_resamples, seed)
+  draws = mean_draws(values, clusters, num_resamples, seed)
   return percentile_interval(float(values.mean()), draws, level)
 
 
@@ -196,8 +196,8 @@ def difference_interval(
     return mean_interval(first - second, clusters, seed, num_resamples, level)
   if clusters is not None:
     raise ValueError('clusters go with paired values; drop one of the two')
-  draws = _resampled_means(first, None, num_resamples, seed)
-  draws = draws - _resampled_means(second, None, num_resamples, seed + 1)
+  draws = mean_draws(first, None, num_resamples, seed)
+  draws = draws - mean_draws(second, None, num_resamples, seed + 1)
   return percentile_interval(float(first.mean() - second.mean()), draws, level)
 
 
@@ -216,12 +216,13 @@ def _checked(
   return values
 
 
-def _resampled_means(
-  values: Float[np.ndarray, 'N'],
+def mean_draws(
+  values: Shaped[np.ndarray, 'N'],
   clusters: Shaped[np.ndarray, 'N'] | None,
   num_resamples: int,
   seed: int,
 ) -> Float[np.ndarray, 'R']:
+  """Mean of each resample; see `mean_interval`."""
   index = cluster_index(clusters, len(values))
   totals = np.stack([np.bincount(index, values), np.bincount(index)], axis=1)
   sums = resampled_sums(totals, num_resamples, seed)

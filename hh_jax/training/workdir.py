@@ -5,7 +5,8 @@ run.json          fingerprint, versions of the code that started it, the
                   commits at which it was continued, seconds worked before
 checkpoints/      see checkpoint.py
 metrics.jsonl     see metrics.py
-points/           of rlhf: measurements of the policy
+points/           of rlhf: measurements of the policy; of pm: test scores
+                  within the epoch
 fold*/            of folds: the models of each fold
 tensorboard/
 report.html      of the pipeline

@@ -17,6 +17,12 @@ STAGES = (
   config_lib.EvaluateConfig,
   config_lib.FoldsConfig,
   config_lib.PipelineConfig,
+  config_lib.ScalingConfig,
+  config_lib.MixtureConfig,
+  config_lib.CalibrationConfig,
+  config_lib.TransferConfig,
+  config_lib.HHHConfig,
+  config_lib.OODConfig,
 )
 
 
@@ -282,3 +288,18 @@ def test_an_override_replaces_the_multiple():
   assert optimizer.peak_lr(model) == 0.1 * config_lib.lr_pretrain(model)
   fixed = dataclasses.replace(optimizer, lr_override=3e-4)
   assert fixed.peak_lr(model) == 3e-4
+
+
+@pytest.mark.parametrize(
+  'value, said',
+  [
+    ((0, 'one'), r"seeds\[1\]='one' is not of type int"),
+    (3, 'seeds=3 is not a list'),
+    ((), 'seeds is empty'),
+    ((1, 1), 'seeds holds .* more than once'),
+    ((-1,), 'seed=-1 is < 0'),
+  ],
+)
+def test_lists_are_checked_item_by_item(value, said):
+  with pytest.raises(ValueError, match=said):
+    config_lib.from_config_dict(config_lib.FigureConfig, {'seeds': value})

@@ -47,6 +47,37 @@ def test_a_baseline_inside_the_interval_is_not_beaten():
   assert any('not shown to beat' in t and 'on helpful.' in t for t in texts)
 
 
+CLEAN = {
+  'same_first_turn': 0.0,
+  'near_duplicate': 0.002,
+  'repeated': 0.1,
+  'contradicted': 0.05,
+  'wrong_where_certain': [0.1, 0.15, 0.2],
+  'wrong_beyond_claim': [-0.05, 0.0, 0.05],
+  'cut_accuracy': [0.6, 0.65, 0.7],
+  'whole_accuracy': [0.66, 0.68, 0.7],
+}
+
+
+def test_clean_comparisons_are_not_worth_a_word():
+  assert _find(data_checks=CLEAN) == []
+
+
+def test_faults_of_the_comparisons_are_told():
+  faults = {
+    'same_first_turn': (0.2, 'have a first turn that training has'),
+    'near_duplicate': (0.05, 'nearly occur in training'),
+    'contradicted': (0.3, 'contradict each other'),
+    'wrong_where_certain': ([0.25, 0.3, 0.35], 'most certain'),
+    'wrong_beyond_claim': ([0.02, 0.05, 0.08], 'noisier'),
+    'cut_accuracy': ([0.5, 0.55, 0.6], 'judged worse'),
+  }
+  for name, (value, said) in faults.items():
+    (found,) = _find(data_checks={**CLEAN, name: value})
+    assert said in found.text
+    assert found.tone == findings.CAUTION
+
+
 def test_over_optimisation_is_found_where_it_starts():
   texts = _texts(frontier=fake_run.frontier(over_optimised=True))
   (parting,) = [t for t in texts if 'part at' in t]

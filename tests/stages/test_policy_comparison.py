@@ -173,7 +173,7 @@ def test_games_without_a_winner_are_no_elo():
 
 def test_the_gold_of_pairs_is_that_of_their_side():
   test = worlds.comparisons(LAB, 0).comparisons[:4]
-  found = evaluate.gold_of_pairs(test)
+  found = worlds.gold_of_pairs(test)
   assert found.shape == (4, 2)
   for row, item in zip(found, test, strict=True):
     assert row[0] == worlds.gold(item.prompt, item.chosen, item.side)

@@ -1,0 +1,1 @@
+"""Configs of the paper's figures, one file a figure."""

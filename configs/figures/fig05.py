@@ -1,0 +1,21 @@
+"""Figure 5, left: the HHH evaluation by size.
+
+  python -m experiments.figures.fig05 \
+    --config=configs/figures/fig05.py:world=lab,size=nano --workdir=runs/figures
+
+Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
+whole nano ladder. World hh needs --config.data_dir=FOLDER and
+--config.hhh_file=PATH, the evaluation's jsonl file or BIG-bench folder.
+"""
+
+from configs import presets
+from configs.figures import models
+from hh_jax.config import HHHConfig
+
+
+def build(choice: presets.Choice) -> HHHConfig:
+  return HHHConfig(**models.stages(choice), num_items=choice.pick(400, 200, 20))
+
+
+def get_config(arg: str | None = None):
+  return presets.config_of(build, arg)

@@ -1,0 +1,20 @@
+"""Figure 22: harmful prompts by relative Mahalanobis distance.
+
+  python -m experiments.figures.fig22 \
+    --config=configs/figures/fig22.py:world=lab,size=nano --workdir=runs/figures
+
+Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
+whole nano ladder. World hh needs --config.data_dir=FOLDER.
+"""
+
+from configs import presets
+from configs.figures import models
+from hh_jax.config import OODConfig
+
+
+def build(choice: presets.Choice) -> OODConfig:
+  return OODConfig(**models.stages(choice), **models.outliers(choice))
+
+
+def get_config(arg: str | None = None):
+  return presets.config_of(build, arg)

@@ -1,0 +1,25 @@
+"""Figure 27: accuracies against the weight of harmless comparisons.
+
+  python -m experiments.figures.fig27 \
+    --config=configs/figures/fig27.py:world=lab,size=nano --workdir=runs/figures
+
+Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
+whole nano ladder. World hh needs --config.data_dir=FOLDER;
+--config.num_comparisons is for the official files and must be lowered for less.
+"""
+
+from configs import presets
+from configs.figures import models
+from hh_jax.config import MixtureConfig
+
+
+def build(choice: presets.Choice) -> MixtureConfig:
+  return MixtureConfig(
+    **models.stages(choice, has_curves=False),
+    num_comparisons=models.total_of_mixtures(choice),
+    fractions=models.fractions(choice),
+  )
+
+
+def get_config(arg: str | None = None):
+  return presets.config_of(build, arg)

@@ -1,0 +1,24 @@
+"""Figure 31: learning curves of the mixture on either side.
+
+  python -m experiments.figures.fig31 \
+    --config=configs/figures/fig31.py:world=lab,size=nano --workdir=runs/figures
+
+Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
+whole nano ladder. World hh needs --config.data_dir=FOLDER.
+"""
+
+from configs import presets
+from configs.figures import models
+from hh_jax.config import ScalingConfig
+
+
+def build(choice: presets.Choice) -> ScalingConfig:
+  return ScalingConfig(
+    **models.stages(choice),
+    helpful_counts=models.helpful_counts(choice),
+    fewest=choice.pick(20, 20, 2),
+  )
+
+
+def get_config(arg: str | None = None):
+  return presets.config_of(build, arg)

@@ -1,0 +1,25 @@
+"""Figure 32: helpful models by size and number of comparisons.
+
+  python -m experiments.figures.fig32 \
+    --config=configs/figures/fig32.py:world=lab,size=nano --workdir=runs/figures
+
+Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
+whole nano ladder. World hh needs --config.data_dir=FOLDER;
+--config.helpful_counts is for the official files and must be lowered for less.
+"""
+
+from configs import presets
+from configs.figures import models
+from hh_jax.config import ScalingConfig
+
+
+def build(choice: presets.Choice) -> ScalingConfig:
+  return ScalingConfig(
+    **models.stages(choice),
+    helpful_counts=models.helpful_counts(choice),
+    fewest=choice.pick(20, 20, 2),
+  )
+
+
+def get_config(arg: str | None = None):
+  return presets.config_of(build, arg)

@@ -1,0 +1,125 @@
+"""The models that the figures share: every size up to the one asked for.
+
+`size=nano` is the nano ladder, `size=42m` the paper's ladder up to 42M. Totals
+are scaled down, so that a figure takes minutes on the nano ladder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from configs import distill, pm, pmp, presets, pretrain
+from hh_jax.config import DataConfig
+from hh_jax.models import sizes
+
+CURVE_POINTS = 8
+
+
+def stages(choice: presets.Choice, has_curves: bool = True) -> dict[str, Any]:
+  """Returns the fields that every figure's config has.
+
+  Args:
+    choice: World, size and scale.
+    has_curves: Whether preference models are tested within the epoch, too,
+      which costs about as much as training a small one.
+  """
+  shared = {
+    'world': choice.world,
+    'sizes': ladder_up_to(choice.size),
+    'pretrain': pretrain.build(choice),
+    'distill': distill.build(choice),
+    'pmp': pmp.build(choice),
+    'pm': dataclasses.replace(
+      pm.build(choice),
+      curve_points=choice.pick(CURVE_POINTS, CURVE_POINTS, 2)
+      if has_curves
+      else 0,
+      eval_comparisons=choice.pick(1000, 1000, 20),
+    ),
+    'num_test': choice.pick(4000, 4000, 40),
+  }
+  if choice.world == 'lab' and choice.is_nano:
+    shared |= smaller(choice, shared)
+  return shared
+
+
+def smaller(choice: presets.Choice, shared: dict[str, Any]) -> dict[str, Any]:
+  """Returns the lab's stages at totals that suit many models."""
+  num_steps = choice.pick(1200, 300, 4)
+  documents = choice.pick(7000, 1800, 60)
+  base = shared['pretrain']
+  return {
+    'pretrain': dataclasses.replace(
+      base,
+      num_steps=num_steps,
+      data=dataclasses.replace(base.data, num_examples=documents),
+    ),
+    'pmp': dataclasses.replace(
+      shared['pmp'], num_posts=choice.pick(6000, 1000, 20)
+    ),
+    'pm': dataclasses.replace(
+      shared['pm'], data=comparisons(choice, shared['pm'].data)
+    ),
+  }
+
+
+def comparisons(choice: presets.Choice, data: DataConfig) -> DataConfig:
+  """Returns about 8,000 comparisons to train on and 2,000 to test on."""
+  num = choice.pick(10_000, 2000, 120)
+  return dataclasses.replace(data, num_examples=num, test_fraction=0.2)
+
+
+def ladder_up_to(size: str) -> tuple[str, ...]:
+  """Returns the rungs of a size's ladder, the size itself the last.
+
+  `nano` is the whole nano ladder.
+  """
+  if size == 'nano':
+    return tuple(sizes.NANO)
+  ladder = sizes.NANO if size in sizes.NANO else sizes.LADDER
+  names = list(ladder)
+  if size not in names:
+    sizes.model_config(size)  # names the nearest one
+  return tuple(names[: names.index(size) + 1])
+
+
+def helpful_counts(choice: presets.Choice) -> tuple[int, ...]:
+  """Returns numbers of helpful comparisons, ascending, that there are."""
+  if choice.scale == 'smoke':
+    return (8, 16)
+  if choice.world == 'lab':
+    return (250, 1000, 3500) if choice.scale == 'full' else (100, 700)
+  return (250, 800, 2400) if choice.is_nano else (5000, 25_000, 110_000)
+
+
+def total_of_mixtures(choice: presets.Choice) -> int:
+  """Returns the total of every mixture; the paper's is 42,000 [§5.1.1]."""
+  if choice.world == 'lab':
+    return choice.pick(3500, 700, 16)
+  return 1900 if choice.is_nano else 42_000
+
+
+def fractions(choice: presets.Choice) -> tuple[float, ...]:
+  """Returns eleven shares of harmless comparisons, fewer in tests."""
+  if choice.scale == 'smoke':
+    return (0.0, 0.5, 1.0)
+  return tuple(n / 10 for n in range(11))
+
+
+def outliers(choice: presets.Choice) -> dict[str, Any]:
+  """Returns how many prompts are read to find harmful ones."""
+  return {
+    'num_usual': choice.pick(2000, 500, 40),
+    'num_tested': choice.pick(1000, 200, 20),
+    'exposures': (2, 4) if choice.scale == 'smoke' else (1, 3, 10, 30, 100),
+  }
+
+
+def transfer_counts(choice: presets.Choice) -> tuple[int, ...]:
+  """Returns numbers of comparisons to finetune on, ascending."""
+  if choice.scale == 'smoke':
+    return (8, 16)
+  if choice.world == 'lab':
+    return (100, 500, 2000, 7000) if choice.scale == 'full' else (100, 1000)
+  return (100, 500, 2000) if choice.is_nano else (500, 5000, 50_000)

@@ -1,0 +1,91 @@
+"""Panels of lines with bands, from rows of numbers.
+
+A row belongs to the line that a column names; its place and its interval are
+two other columns. What the paper shows stands beside it as hollow marks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from hh_jax.report import paper_values, style, table
+from hh_jax.report import run as run_lib
+from hh_jax.report.style import Picture
+
+Values = Mapping[str, table.Value]
+Group = Callable[[run_lib.Row], str]
+
+ACCURACY = 'held-out accuracy (0.5 is chance)'
+PARAMS = 'parameters, without embeddings'
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+  """One panel of lines with bands."""
+
+  name: str
+  title: str
+  rows: Sequence[run_lib.Row]
+  x: str  # column of the horizontal axis
+  group: Group  # line that a row belongs to
+  x_label: str
+  y: str = 'accuracy'
+  y_label: str = ACCURACY
+  is_log: bool = False
+  level: float | None = 0.5  # a faint horizontal line
+  paper: Mapping[str, paper_values.Points] = dataclasses.field(
+    default_factory=dict
+  )
+
+  def picture(self) -> Picture:
+    names = list(dict.fromkeys(map(self.group, self.rows)))
+    return Picture(
+      self.name,
+      self.title,
+      f'{self.title}: {", ".join(names)} against {self.x_label}.',
+      self.draw,
+      self.rows,
+      self.x_label,
+      self.y_label,
+    )
+
+  def draw(self, axes: Axes) -> None:
+    if self.level is not None:
+      axes.axhline(self.level, color=style.FAINT, linewidth=1, linestyle=':')
+    names = list(dict.fromkeys(map(self.group, self.rows)))
+    for index, name in enumerate(names):
+      points = sorted(
+        (x, value)
+        for row in self.rows
+        if self.group(row) == name
+        and (x := run_lib.number(row.get(self.x))) is not None
+        and (value := run_lib.band(row.get(self.y))) is not None
+      )
+      if points:
+        style.draw_series(axes, index, name, *zip(*points))
+    for index, (name, known) in enumerate(self.paper.items()):
+      axes.plot(
+        *zip(*known),
+        linestyle='none',
+        marker=style.MARKERS[index % len(style.MARKERS)],
+        markerfacecolor='none',
+        color=style.FAINT,
+        label=f'paper, {name}',
+      )
+    if self.is_log:
+      axes.set_xscale('log')
+
+
+def by(column: str) -> Group:
+  """Groups rows by what a column says, in words."""
+  return lambda row: run_lib.label(str(row.get(column)))
+
+
+def of(rows: Sequence[run_lib.Row], **wanted: str) -> list[run_lib.Row]:
+  """The rows whose columns hold the wanted values."""
+  return [
+    row for row in rows if all(row.get(k) == v for k, v in wanted.items())
+  ]

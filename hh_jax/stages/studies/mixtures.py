@@ -1,0 +1,141 @@
+"""Helpful against harmless: what the mixture does to either accuracy.
+
+Figures 19 and 26: harmless comparisons from none to all, the total fixed.
+Figure 27: λ on the loss of harmless comparisons of the mixture.
+
+Reference: Bai et al. 2022, section 5.1.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hh_jax.config import MixtureConfig
+from hh_jax.data.comparisons import SIDES
+from hh_jax.stages import held_out, lineage
+from hh_jax.stages.studies import scaling
+from hh_jax.stats.seeds import Estimate
+
+MEAN = 'mean'  # of both sides' accuracies
+
+
+def fig19(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
+  """Accuracy on either side against the share of harmless comparisons.
+
+  Normalised accuracies are divided by the best of the same size on the same
+  side [open].
+  """
+  return {'by_fraction': by_fraction(config, workdir)}
+
+
+def fig26(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
+  """The mean of both accuracies, and how much of it the mixture decides."""
+  rows = by_fraction(config, workdir)
+  return {
+    'by_fraction': [row for row in rows if row['side'] == MEAN],
+    'spread': [spread(rows, size) for size in config.sizes],
+  }
+
+
+def fig27(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
+  """Accuracies against λ, the weight of harmless comparisons."""
+  total = config.num_comparisons
+  _require(config, workdir, [{'num_comparisons': total}])
+  rows = []
+  for weight in config.weights:
+    found = scaling.models(config, workdir, total, harmless_weight=weight)
+    for model in found:
+      estimates = accuracies(model.scored())
+      rows += _rows({**model.row(), 'weight': weight}, estimates)
+  return {'by_weight': rows}
+
+
+def by_fraction(config: MixtureConfig, workdir: pathlib.Path) -> scaling.Rows:
+  """A row for each size, share and side, and for the mean of the sides."""
+  total = config.num_comparisons
+  wanted = [
+    {'harmless_fraction': fraction, 'num_comparisons': total}
+    for fraction in config.fractions
+  ]
+  _require(config, workdir, wanted)
+  rows = []
+  for fraction in config.fractions:
+    found = scaling.models(config, workdir, total, harmless_fraction=fraction)
+    for model in found:
+      estimates = accuracies(model.scored())
+      rows += _rows({**model.row(), 'fraction': fraction}, estimates)
+  return normalised(rows)
+
+
+def _require(
+  config: MixtureConfig,
+  workdir: pathlib.Path,
+  wanted: Sequence[dict[str, Any]],
+) -> None:
+  """Raises ValueError for a mixture that cannot be drawn, before training."""
+  for line in lineage.of(config, workdir):
+    if line.size == config.sizes[0]:
+      for changes in wanted:
+        scaling.require_comparisons(line, changes)
+
+
+def accuracies(scored: Sequence[held_out.Scored]) -> dict[str, Estimate]:
+  """The accuracy on each side and the mean of both."""
+  found = {side: held_out.accuracy(scored, side) for side in SIDES}
+  both = tuple(found.values())
+  return {
+    **found,
+    MEAN: Estimate(
+      float(np.mean([one.mid for one in both])),
+      np.mean([one.draws for one in both], axis=0),
+    ),
+  }
+
+
+def _rows(row: dict[str, Any], estimates: dict[str, Estimate]) -> scaling.Rows:
+  return [
+    {**row, 'side': side, 'accuracy': estimate.interval()}
+    for side, estimate in estimates.items()
+  ]
+
+
+def normalised(rows: scaling.Rows) -> scaling.Rows:
+  """Adds accuracies relative to the best of their size and side."""
+  best: dict[tuple[str, str], float] = {}
+  for row in rows:
+    key = row['size'], row['side']
+    best[key] = max(best.get(key, 0.0), row['accuracy'][1])
+  return [
+    {
+      **row,
+      'normalised': [
+        value / best[row['size'], row['side']] for value in row['accuracy']
+      ],
+    }
+    for row in rows
+  ]
+
+
+def spread(rows: scaling.Rows, size: str) -> dict[str, Any]:
+  """How far the mean accuracy of a size falls from its best mixture.
+
+  Over mixtures that hold some of either side, because the ends are models of
+  one side.
+  """
+  inner = [
+    row
+    for row in rows
+    if row['size'] == size and row['side'] == MEAN and 0 < row['fraction'] < 1
+  ]
+  mids = [row['accuracy'][1] for row in inner]
+  best = inner[int(np.argmax(mids))] if inner else None
+  return {
+    'size': size,
+    'best_fraction': best['fraction'] if best else None,
+    'best': best['accuracy'] if best else None,
+    'range': max(mids) - min(mids) if mids else None,
+  }

@@ -1,0 +1,272 @@
+"""Preference models by size and by number of comparisons.
+
+Figure 7: learning curves of the mixture within the epoch, accuracy by size.
+Figure 8: accuracy by turn. Figure 25: accuracy where both replies score high.
+Figure 31: the mixture's learning curves on either side.
+Figure 32: helpful comparisons alone, by size and number, and the law of both.
+
+Reference: Bai et al. 2022, sections 3.1-3.2, appendices A.3 and B.8.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hh_jax.config import FigureConfig, ScalingConfig
+from hh_jax.data import mixtures
+from hh_jax.stages import curves, held_out, lineage
+from hh_jax.stages.held_out import Scored
+from hh_jax.stages.lineage import Lineage
+from hh_jax.stats import scaling_law
+
+Rows = list[dict[str, Any]]
+
+MIXTURE, HELPFUL = -1.0, 0.0  # harmless_fraction
+NUM_THRESHOLDS = 9
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """One kind of preference model: a size, its data, and all seeds of it."""
+
+  size: str
+  num_params: int  # of the block matrices
+  num_comparisons: int
+  lines: tuple[Lineage, ...]
+  folders: tuple[pathlib.Path, ...]
+
+  def scored(self) -> list[Scored]:
+    """The held-out comparisons, by every seed."""
+    return [
+      held_out.score(line, folder)
+      for line, folder in zip(self.lines, self.folders, strict=True)
+    ]
+
+  def row(self) -> dict[str, Any]:
+    return {
+      'size': self.size,
+      'params': self.num_params,
+      'comparisons': self.num_comparisons,
+    }
+
+
+Start = Callable[[Lineage], pathlib.Path]  # what a preference model begins as
+
+
+def models(
+  config: FigureConfig,
+  workdir: pathlib.Path,
+  num_comparisons: int = 0,
+  start: Start = Lineage.pmp,
+  **changes: Any,
+) -> list[Model]:
+  """Trains, or finds, preference models of every size and seed.
+
+  Args:
+    config: Of the figure.
+    workdir: Of the figures.
+    num_comparisons: To train on; 0 takes all that the mixture allows.
+    start: Where the weights come from.
+    **changes: Other fields of their configs.
+
+  Raises:
+    ValueError: A side has too few comparisons; nothing is trained then.
+  """
+  changes = {**changes, 'num_comparisons': num_comparisons}
+  lines = lineage.of(config, workdir)
+  sizes = {line.seed: require_comparisons(line, changes) for line in lines}
+  folders = {line: line.pm(start(line), **changes) for line in lines}
+  found = []
+  for size in config.sizes:
+    own = tuple(line for line in lines if line.size == size)
+    found.append(
+      Model(
+        size,
+        own[0].model.num_block_params,
+        sizes[own[0].seed],
+        own,
+        tuple(folders[line] for line in own),
+      )
+    )
+  return found
+
+
+def require_comparisons(line: Lineage, changes: dict[str, Any]) -> int:
+  """Returns how many comparisons a model gets.
+
+  Raises:
+    ValueError: A side has fewer than the mixture asks for.
+  """
+  pm = dataclasses.replace(line.config.pm, **changes)
+  train, _ = held_out.parts_of(line, pm.data)
+  mixed = mixtures.mix(
+    train, pm.harmless_fraction, pm.num_comparisons, line.seed
+  )
+  return len(mixed)
+
+
+def fig07(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
+  """Learning curves of the mixture, and its accuracy by size."""
+  found = models(config, workdir)
+  return {
+    'curves': learning_curves(found),
+    'by_size': by_size(found),
+    'bayes': bayes(found[-1]),
+  }
+
+
+def fig08(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
+  """How many comparisons there are of each turn, and accuracy by turn."""
+  rows = []
+  for model in models(config, workdir):
+    scored = model.scored()
+    turns = [np.array([c.turn for c in item.comparisons]) for item in scored]
+    for turn in range(1, int(max(map(np.max, turns))) + 1):
+      parts = [item.where(own == turn) for item, own in zip(scored, turns)]
+      count = round(np.mean([len(part.scores) for part in parts]))
+      if min(len(part.scores) for part in parts) >= config.fewest:
+        accuracy = held_out.accuracy(parts).interval()
+        row = {'turn': turn, 'count': count, 'accuracy': accuracy}
+        rows.append({**model.row(), **row})
+  return {'by_turn': rows}
+
+
+def fig25(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
+  """Accuracy where both replies score above a threshold, by side.
+
+  Scores of a model have its mean on the held-out comparisons subtracted; its
+  thresholds are quantiles of the smaller score. Counts are means over seeds.
+  """
+  rows = []
+  for model in models(config, workdir):
+    scored = [centred(item) for item in model.scored()]
+    for side in held_out.sides_of(scored)[:-1]:
+      parts = [item.where(held_out.is_of(item, side)) for item in scored]
+      lowest = np.concatenate([part.scores.min(1) for part in parts])
+      for share in np.linspace(0, 0.9, NUM_THRESHOLDS + 1):
+        threshold = float(np.quantile(lowest, share)) if share else -np.inf
+        above = [part.where(part.scores.min(1) >= threshold) for part in parts]
+        if min(len(part.scores) for part in above) < config.fewest:
+          continue
+        rows.append(
+          {
+            **model.row(),
+            'side': side,
+            'threshold': threshold if share else float(lowest.min()),
+            'count': round(np.mean([len(part.scores) for part in above])),
+            'accuracy': held_out.accuracy(above).interval(),
+          }
+        )
+  return {'by_threshold': rows}
+
+
+def fig31(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
+  """Learning curves of the mixture on either side's test part."""
+  found = models(config, workdir)
+  rows = [row for row in learning_curves(found) if row['side'] != held_out.ALL]
+  return {'curves': rows}
+
+
+def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
+  """Helpful comparisons alone, by number and size, and the law (eq. A.1)."""
+  for line in lineage.of(config, workdir)[: len(config.seeds)]:
+    for count in config.helpful_counts:
+      changes = {'harmless_fraction': HELPFUL, 'num_comparisons': count}
+      require_comparisons(line, changes)
+  found = [
+    model
+    for count in config.helpful_counts
+    for model in models(config, workdir, count, harmless_fraction=HELPFUL)
+  ]
+  estimates = [held_out.accuracy(m.scored(), 'helpful') for m in found]
+  rows = [
+    {**model.row(), 'accuracy': estimate.interval()}
+    for model, estimate in zip(found, estimates, strict=True)
+  ]
+  largest = found[-len(config.sizes) :]
+  values: dict[str, Any] = {
+    'helpful': rows,
+    'curves': [
+      row for row in learning_curves(largest) if row['side'] == 'helpful'
+    ],
+  }
+  params = [float(model.num_params) for model in found]
+  counts = [float(model.num_comparisons) for model in found]
+  if len(set(params)) > 1 and len(set(counts)) > 1:
+    reference = max(params), max(counts)
+    law = scaling_law.fit(params, counts, estimates, reference)
+    values['law'] = [
+      {
+        'of': 'ours',
+        'params': reference[0],
+        'comparisons': reference[1],
+        **law,
+      },
+      {
+        'of': 'the paper, helpful',
+        'params': scaling_law.PARAMS,
+        'comparisons': scaling_law.COMPARISONS,
+        **scaling_law.PAPER,
+      },
+    ]
+  return values
+
+
+def centred(scored: Scored) -> Scored:
+  """Scores less their mean, which alone can be compared [§B.2]."""
+  return dataclasses.replace(
+    scored, scores=scored.scores - scored.scores.mean()
+  )
+
+
+def by_size(found: Sequence[Model]) -> Rows:
+  """Accuracy of each size on each side and on all."""
+  rows = []
+  for model in found:
+    for side, accuracy in held_out.accuracies(model.scored()).items():
+      rows.append({**model.row(), 'side': side, 'accuracy': accuracy})
+  return rows
+
+
+def bayes(model: Model) -> dict[str, list[float]]:
+  """What knowing the true utilities reaches on the model's test part."""
+  truth = [
+    held_out.by_truth(line, item)
+    for line, item in zip(model.lines, model.scored(), strict=True)
+  ]
+  known = [item for item in truth if item is not None]
+  return held_out.accuracies(known) if known else {}
+
+
+def learning_curves(found: Sequence[Model]) -> Rows:
+  """Test accuracy after so many comparisons, by size and side.
+
+  Points of seeds are joined by their order: their numbers of comparisons
+  differ by a few, because each seed's split does.
+  """
+  rows = []
+  for model in found:
+    tests = [model_test(line) for line in model.lines]
+    points = [list(curves.read_points(f).items()) for f in model.folders]
+    for joined in zip(*points):
+      scored = [
+        Scored(test, scores)
+        for test, (_, scores) in zip(tests, joined, strict=True)
+      ]
+      seen = float(np.mean([num_seen for num_seen, _ in joined]))
+      for side, accuracy in held_out.accuracies(scored).items():
+        row = {'samples': seen, 'side': side, 'accuracy': accuracy}
+        rows.append({**model.row(), **row})
+  return rows
+
+
+def model_test(line: Lineage) -> tuple[held_out.Comparison, ...]:
+  """The comparisons that a model's own learning curve is measured on."""
+  pm = line.config.pm
+  test = held_out.parts_of(line)[1]
+  return tuple(mixtures.subset(test, pm.eval_comparisons, line.seed))

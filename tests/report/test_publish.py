@@ -1,0 +1,104 @@
+"""A figure's files, and the page of all figures."""
+
+import json
+import pathlib
+
+import pytest
+
+from hh_jax.report import (
+  bias_figures,
+  hhh_figures,
+  lines,
+  ood_figures,
+  paper_figures,
+  publish,
+  style,
+)
+
+CURVE = [
+  {'size': size, 'params': params, 'samples': n, 'side': side, 'accuracy': a}
+  for size, params in (('nano0', 1e5), ('nano1', 3e5))
+  for side in ('helpful', 'all')
+  for n, a in ((10, [0.4, 0.5, 0.6]), (100, [0.6, 0.7, 0.8]))
+]
+VALUES = {
+  'curves': CURVE,
+  'by_size': [row for row in CURVE if row['samples'] == 100],
+  'bayes': {'helpful': [0.7, 0.75, 0.8]},
+}
+
+
+def figure(name='fig07', title='Figure 7: <accuracy>'):
+  return publish.Figure(
+    name, title, 'How to read it.', lambda *_: VALUES, paper_figures.fig07
+  )
+
+
+def test_numbers_pictures_and_page_are_written(tmp_path):
+  page = publish.write(tmp_path, figure(), VALUES, 'python -m made.up')
+  folder = tmp_path / 'figures' / 'fig07'
+  names = {path.name for path in folder.iterdir()}
+  for picture in ('fig07_curves', 'fig07_sizes'):
+    assert {
+      f'{picture}.{end}' for end in ('svg', 'png', 'csv', 'json')
+    } <= names
+  saved = json.loads((folder / 'values.json').read_text())
+  assert saved == json.loads(json.dumps(VALUES))
+  text = page.read_text()
+  assert 'Figure 7: &lt;accuracy&gt;' in text
+  assert 'python -m made.up' in text
+  assert text.count('<svg') == 2
+  assert '0.700' in text  # in a table
+  assert 'paper, helpful' in text
+
+
+def test_the_page_keeps_other_figures(tmp_path):
+  publish.write(tmp_path, figure(), VALUES, 'one')
+  before = (tmp_path / 'report.html').read_text()
+  publish.write(tmp_path, figure('fig31', 'Figure 31'), VALUES, 'two')
+  text = (tmp_path / 'report.html').read_text()
+  assert text.index('id="fig07"') < text.index('id="fig31"')
+  assert len(text) > len(before)
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path):
+  def content():
+    publish.write(tmp_path, figure(), VALUES, 'one')
+    return {
+      path: path.read_bytes()
+      for path in sorted(tmp_path.rglob('*'))
+      if path.suffix in ('.html', '.svg', '.csv', '.json')
+    }
+
+  assert content() == content()
+
+
+MODULES = (paper_figures, ood_figures, hhh_figures, bias_figures)
+
+
+@pytest.mark.parametrize(
+  'draw',
+  [
+    value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if name.startswith(('fig', 'pmp')) and callable(value)
+  ],
+)
+def test_no_numbers_make_an_empty_section(draw, tmp_path):
+  empty = publish.Figure('fig', 'Figure', 'None.', lambda *_: {}, draw)
+  page = publish.write(pathlib.Path(tmp_path), empty, {}, 'none')
+  assert 'id="fig"' in page.read_text()
+
+
+def test_every_name_of_a_legend_is_inside_the_picture():
+  rows = [
+    {'size': f'size {i}', 'x': x, 'accuracy': [0.4, 0.5, 0.6]}
+    for i in range(6)
+    for x in (1, 2)
+  ]
+  panel = lines.Lines('many', 'Many', rows, 'x', lines.by('size'), 'x')
+  figure = style.figure_of([panel.picture()])
+  figure.canvas.draw()
+  box = figure.axes[0].get_legend().get_window_extent()
+  assert box.y1 <= figure.bbox.y1 + 1
