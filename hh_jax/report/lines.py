@@ -76,7 +76,13 @@ class Lines:
         label=f'paper, {name}',
       )
     if self.is_log:
-      axes.set_xscale('log')
+      style.spread_logarithmically(axes, self.places())
+
+  def places(self) -> list[float]:
+    """Where anything is drawn, ours and the paper's."""
+    own = (run_lib.number(row.get(self.x)) for row in self.rows)
+    known = (x for points in self.paper.values() for x, _ in points)
+    return [*(x for x in own if x is not None), *known]
 
 
 def by(column: str) -> Group:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import matplotlib as mpl
 from matplotlib import style as mpl_style
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -40,7 +41,8 @@ _VARIABLES = {
 }
 SMALL = (3.1, 2.4)  # inches of a panel of which three share a line
 _TICKS, _NAMES = 0.64, 1.15  # inches left of a panel for numbers, for names
-_LEGEND_COLUMNS, _LEGEND_LINE = 3, 0.22  # names in a line, inches of a line
+_LEGEND_LINE = 0.22  # inches of a line of a legend
+_SHORT_NAME = 13  # letters of which three stand side by side
 _SETTINGS: dict[str, str | float | bool | list[str]] = {
   'axes.axisbelow': True,
   'axes.edgecolor': GRID,
@@ -142,6 +144,8 @@ def draw_series(
   """
   colour = SERIES[index % len(SERIES)]
   low, mid, high = zip(*values)
+  if len(xs) == 1:  # a band of one place cannot be seen
+    axes.vlines(xs, low, high, color=colour, linewidth=1.8)
   axes.fill_between(xs, low, high, color=colour, alpha=0.16, linewidth=0)
   axes.plot(
     xs,
@@ -267,18 +271,45 @@ def _styled() -> Iterator[None]:
     yield
 
 
+def _legend_columns(names: Sequence[str]) -> int:
+  """Names that fit side by side above a panel."""
+  longest = max(map(len, names), default=1)
+  return min(len(names), 3 if longest <= _SHORT_NAME else 2)
+
+
 def _legend_lines(axes: Axes) -> int:
   names = axes.get_legend_handles_labels()[1]
-  return -(-len(names) // _LEGEND_COLUMNS)
+  return -(-len(names) // max(_legend_columns(names), 1))
+
+
+def spread_logarithmically(axes: Axes, xs: Sequence[float]) -> None:
+  """Makes the horizontal scale logarithmic, its ticks plain numbers.
+
+  Decades are marked, or the places themselves where they span less than two.
+  """
+  axes.set_xscale('log')
+  axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+  axes.xaxis.set_major_formatter(ticker.FuncFormatter(_short_number))
+  places = sorted(set(xs))
+  if places and places[-1] < 100 * places[0]:
+    axes.xaxis.set_major_locator(ticker.FixedLocator(places))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def _short_number(value: float, _: object = None) -> str:
+  for size, letter in ((1e9, 'B'), (1e6, 'M'), (1e3, 'k')):
+    if value >= size:
+      return f'{value / size:.3g}{letter}'
+  return f'{value:.3g}'
 
 
 def _legend_above(axes: Axes, has_names: bool) -> None:
-  handles, _ = axes.get_legend_handles_labels()
+  handles, names = axes.get_legend_handles_labels()
   if handles:
     legend = axes.legend(
       loc='lower left',
       bbox_to_anchor=(-0.34 if has_names else 0, 1.0),
-      ncols=min(_LEGEND_COLUMNS, len(handles)),
+      ncols=_legend_columns(names),
       borderaxespad=0.2,
       borderpad=0.2,
       columnspacing=1.3,
