@@ -290,7 +290,7 @@ def spread_logarithmically(axes: Axes, xs: Sequence[float]) -> None:
   axes.set_xscale('log')
   axes.xaxis.set_minor_formatter(ticker.NullFormatter())
   axes.xaxis.set_major_formatter(ticker.FuncFormatter(_short_number))
-  places = sorted(set(xs))
+  places = sorted(set(map(float, xs)))
   if places and places[-1] < 100 * places[0]:
     axes.xaxis.set_major_locator(ticker.FixedLocator(places))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
