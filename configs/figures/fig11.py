@@ -10,12 +10,7 @@ whole nano ladder. World hh needs --config.data_dir=FOLDER and
 
 from configs import presets
 from configs.figures import models
-from hh_jax.config import HHHConfig
-
-
-def build(choice: presets.Choice) -> HHHConfig:
-  return HHHConfig(**models.stages(choice), num_items=choice.pick(400, 200, 20))
 
 
 def get_config(arg: str | None = None):
-  return presets.config_of(build, arg)
+  return presets.config_of(models.hhh, arg)

@@ -9,12 +9,7 @@ whole nano ladder. World hh needs --config.data_dir=FOLDER.
 
 from configs import presets
 from configs.figures import models
-from hh_jax.config import OODConfig
-
-
-def build(choice: presets.Choice) -> OODConfig:
-  return OODConfig(**models.stages(choice), **models.outliers(choice))
 
 
 def get_config(arg: str | None = None):
-  return presets.config_of(build, arg)
+  return presets.config_of(models.outlier_detection, arg)

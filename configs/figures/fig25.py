@@ -9,16 +9,7 @@ whole nano ladder. World hh needs --config.data_dir=FOLDER.
 
 from configs import presets
 from configs.figures import models
-from hh_jax.config import ScalingConfig
-
-
-def build(choice: presets.Choice) -> ScalingConfig:
-  return ScalingConfig(
-    **models.stages(choice),
-    helpful_counts=models.helpful_counts(choice),
-    fewest=choice.pick(20, 20, 2),
-  )
 
 
 def get_config(arg: str | None = None):
-  return presets.config_of(build, arg)
+  return presets.config_of(models.scaling, arg)

@@ -10,16 +10,7 @@ whole nano ladder. World hh needs --config.data_dir=FOLDER;
 
 from configs import presets
 from configs.figures import models
-from hh_jax.config import MixtureConfig
-
-
-def build(choice: presets.Choice) -> MixtureConfig:
-  return MixtureConfig(
-    **models.stages(choice, has_curves=False),
-    num_comparisons=models.total_of_mixtures(choice),
-    fractions=models.fractions(choice),
-  )
 
 
 def get_config(arg: str | None = None):
-  return presets.config_of(build, arg)
+  return presets.config_of(models.mixtures, arg)

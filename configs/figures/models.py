@@ -10,7 +10,13 @@ import dataclasses
 from typing import Any
 
 from configs import distill, pm, pmp, presets, pretrain
-from hh_jax.config import DataConfig
+from hh_jax.config import (
+  DataConfig,
+  HHHConfig,
+  MixtureConfig,
+  OODConfig,
+  ScalingConfig,
+)
 from hh_jax.models import sizes
 
 CURVE_POINTS = 8
@@ -82,6 +88,34 @@ def ladder_up_to(size: str) -> tuple[str, ...]:
   if size not in names:
     sizes.model_config(size)  # names the nearest one
   return tuple(names[: names.index(size) + 1])
+
+
+def scaling(choice: presets.Choice) -> ScalingConfig:
+  """Returns the config that figures 7, 8, 25, 31 and 32 share."""
+  return ScalingConfig(
+    **stages(choice),
+    helpful_counts=helpful_counts(choice),
+    fewest=choice.pick(20, 20, 2),
+  )
+
+
+def mixtures(choice: presets.Choice) -> MixtureConfig:
+  """Returns the config that figures 19, 26 and 27 share."""
+  return MixtureConfig(
+    **stages(choice, has_curves=False),
+    num_comparisons=total_of_mixtures(choice),
+    fractions=fractions(choice),
+  )
+
+
+def outlier_detection(choice: presets.Choice) -> OODConfig:
+  """Returns the config that figures 22, 23 and 39 share."""
+  return OODConfig(**stages(choice), **outliers(choice))
+
+
+def hhh(choice: presets.Choice) -> HHHConfig:
+  """Returns the config that figures 5, 10 and 11 share."""
+  return HHHConfig(**stages(choice), num_items=choice.pick(400, 200, 20))
 
 
 def helpful_counts(choice: presets.Choice) -> tuple[int, ...]:
