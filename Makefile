@@ -12,6 +12,7 @@ PYTEST := JAX_PLATFORMS=cpu $(BIN)/python -m pytest -n $(WORKERS)
 FIGURES := $(sort $(patsubst experiments/figures/%.py,%,$(wildcard \
   experiments/figures/*.py)))
 CHOICE ?= world=lab,size=nano
+FLAGS ?=
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
 .PHONY: setup demo figures test test-fast test-long format lint type imports
@@ -42,12 +43,16 @@ demo: setup
 	$(BIN)/python -m experiments.pipeline \
 	  --config=configs/pipeline.py:world=lab,scale=demo --workdir=runs/demo
 
-# Every figure in turn, on models they share; run again, it goes on.
+# Every figure in turn, on models they share; run again, it goes on. One that
+# cannot be made (its data are not there) holds up no other, and is named.
+# FLAGS are for all of them: FLAGS=--config.data_dir=DIR, and so on.
 figures: setup
-	for name in $(filter-out __init__,$(FIGURES)); do \
+	@failed=''; for name in $(filter-out __init__,$(FIGURES)); do \
 	  $(BIN)/python -m experiments.figures.$$name \
-	    --config=configs/figures/$$name.py:$(CHOICE) --workdir=runs/figures; \
-	done
+	    --config=configs/figures/$$name.py:$(CHOICE) \
+	    --workdir=runs/figures $(FLAGS) || failed="$$failed $$name"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "error: not made:$$failed" >&2; exit 2; fi
 
 test: setup lint type imports
 	$(PYTEST) tests

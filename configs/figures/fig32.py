@@ -1,11 +1,11 @@
-"""Figure 32: helpful models by size and number of comparisons.
+"""Figure 32: preference models by size and number of comparisons.
 
   python -m experiments.figures.fig32 \
     --config=configs/figures/fig32.py:world=lab,size=nano --workdir=runs/figures
 
 Arguments as in configs/pretrain.py; size is the largest of its ladder, nano the
 whole nano ladder. World hh needs --config.data_dir=FOLDER;
---config.helpful_counts is for the official files and must be lowered for less.
+--config.counts is for the official files and must be lowered for less.
 """
 
 from configs import presets

@@ -94,7 +94,7 @@ def scaling(choice: presets.Choice) -> ScalingConfig:
   """Returns the config that figures 7, 8, 25, 31 and 32 share."""
   return ScalingConfig(
     **stages(choice),
-    helpful_counts=helpful_counts(choice),
+    counts=scaling_counts(choice),
     fewest=choice.pick(20, 20, 2),
   )
 
@@ -118,13 +118,13 @@ def hhh(choice: presets.Choice) -> HHHConfig:
   return HHHConfig(**stages(choice), num_items=choice.pick(400, 200, 20))
 
 
-def helpful_counts(choice: presets.Choice) -> tuple[int, ...]:
-  """Returns numbers of helpful comparisons, ascending, that there are."""
+def scaling_counts(choice: presets.Choice) -> tuple[int, ...]:
+  """Returns numbers of comparisons, ascending, that either side has."""
   if choice.scale == 'smoke':
     return (8, 16)
   if choice.world == 'lab':
     return (250, 1000, 3500) if choice.scale == 'full' else (100, 700)
-  return (250, 800, 2400) if choice.is_nano else (5000, 25_000, 110_000)
+  return (250, 700, 1900) if choice.is_nano else (2500, 10_000, 38_000)
 
 
 def total_of_mixtures(choice: presets.Choice) -> int:

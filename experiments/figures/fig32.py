@@ -1,4 +1,4 @@
-"""Figure 32: helpful models by size and number of comparisons.
+"""Figure 32: preference models by size and number of comparisons.
 
 python -m experiments.figures.fig32 \
     --config=configs/figures/fig32.py:world=lab,size=nano --workdir=runs/figures
@@ -14,10 +14,10 @@ def main(config: ScalingConfig, workdir: str) -> str:
 
   figure = publish.Figure(
     'fig32',
-    'Figure 32: helpful models by size and number of comparisons',
-    'Models of helpful comparisons alone: within the epoch, and at the end '
-    'of it by number of comparisons. The law is accuracy = a + b ln P + c '
-    'ln D (eq. A.1).',
+    'Figure 32: preference models by size and number of comparisons',
+    'Within the epoch: models of helpful comparisons, and of summaries. At '
+    'its end: models of either side and of both by number of comparisons. '
+    'The law is accuracy = a + b ln P + c ln D (eq. A.1).',
     scaling.fig32,
     paper_figures.fig32,
   )

@@ -84,12 +84,12 @@ class ScalingConfig(FigureConfig):
   The mixture is of all comparisons there are.
   """
 
-  helpful_counts: tuple[int, ...] = (250, 1000, 3500)  # of helpful models
+  counts: tuple[int, ...] = (250, 1000, 3500)  # comparisons of every kind
   fewest: int = 20  # comparisons of a number that is reported
 
   def __post_init__(self):
     super().__post_init__()
-    require_counts('helpful_counts', self.helpful_counts)
+    require_counts('counts', self.counts)
     shared.positive(self, 'fewest')
 
 

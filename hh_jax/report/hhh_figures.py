@@ -83,5 +83,5 @@ def _stack(axes: Axes, rows: list[run_lib.Row]) -> None:
 
 
 def fig11(values: Values) -> list[Picture]:
-  """None: the worst failures are texts, in the table."""
+  """None: the worst failures are texts, shown as samples."""
   return []

@@ -132,10 +132,15 @@ def by_name(values: run_lib.Row, name: str) -> list[run_lib.Row]:
 
 
 def read_sample(row: run_lib.Row) -> Sample:
-  """Reads a prompt and its replies, whichever policies there are."""
-  keys = ['before', *(k for k in row if k.startswith('best_of_')), 'after']
-  names = {'before': 'before, π0', 'after': 'after RLHF'}
-  scores = {key: row.get(f'score_{key}') for key in keys}
+  """Reads a prompt and its replies, whichever there are."""
+  names = {
+    'before': 'before, π0',
+    **{key: run_lib.label(key) for key in row if key.startswith('best_of_')},
+    'after': 'after RLHF',
+    'better': 'better',
+    'worse': 'worse, yet preferred',
+  }
+  scores = {key: row.get(f'score_{key}') for key in names}
   return Sample(
     side=str(row.get('side') or ''),
     turns=[
@@ -144,12 +149,12 @@ def read_sample(row: run_lib.Row) -> Sample:
     ],
     replies=[
       Reply(
-        name=names.get(key, run_lib.label(key)),
+        name=name,
         text=str(row[key]).strip(),
         score='' if scores[key] is None else table.format_value(scores[key]),
         is_after=key == 'after',
       )
-      for key in keys
+      for key, name in names.items()
       if row.get(key) is not None
     ],
   )

@@ -258,22 +258,29 @@ def fig31(values: Values) -> list[Picture]:
 
 
 def fig32(values: Values) -> list[Picture]:
-  """Helpful models: learning curves, and accuracy by number and size."""
+  """Learning curves of helpful PMs and of summaries; accuracy by number."""
+  panels = (
+    ('curves', 'Helpful PMs within the epoch'),
+    ('summaries', 'PMs of summaries within the epoch'),
+  )
   return [
-    _curve(
-      'fig32_curves',
-      'Helpful PMs within the epoch',
-      run_lib.as_rows(values.get('curves')),
+    *(
+      _curve(f'fig32_{key}', title, run_lib.as_rows(values[key]))
+      for key, title in panels
+      if values.get(key)
     ),
-    Lines(
-      'fig32_counts',
-      'Helpful PMs by size and number of comparisons',
-      run_lib.as_rows(values.get('helpful')),
-      'comparisons',
-      by('size'),
-      'comparisons trained on',
-      is_log=True,
-    ).picture(),
+    *(
+      Lines(
+        f'fig32_{kind}',
+        f'By size and number of comparisons: {kind}',
+        of(run_lib.as_rows(values.get('by_count')), model=kind),
+        'comparisons',
+        by('size'),
+        'comparisons trained on',
+        is_log=True,
+      ).picture()
+      for kind in ('helpful', 'harmless', 'mixture')
+    ),
   ]
 
 

@@ -22,12 +22,13 @@ from hh_jax.config import FigureConfig
 from hh_jax.report import layout, page, record, style, table
 from hh_jax.report import run as run_lib
 from hh_jax.report.style import Picture
-from hh_jax.stages import inputs
+from hh_jax.stages import inputs, lineage
 from hh_jax.training import files
 from hh_jax.training import workdir as workdir_lib
 
 FIGURES = 'figures'
 SECTION, VALUES = 'section.json', 'values.json'
+SAMPLES = 'samples'  # key of the values that are prompts with replies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,18 +59,23 @@ def run(
   started = time.time()
   inputs.require(config)
   workdir = pathlib.Path(workdir)
-  values = figure.study(config, workdir)
+  with lineage.noted() as models:
+    values = figure.study(config, workdir)
   path = write(workdir, figure, values, command)
   seconds = time.time() - started
+  training = lineage.seconds_of(models)
   if config.record:
     record.write_result(
       config.record,
       values,
       command=command,
       seeds=config.seeds,
-      seconds=seconds,
+      seconds=max(seconds, training),
     )
-  return f'{figure.title} ({seconds:.0f} s)\nreport: {path}'
+  return (
+    f'{figure.title} ({seconds:.0f} s; its {len(models)} models took '
+    f'{training:.0f} s to train)\nreport: {path}'
+  )
 
 
 def write(
@@ -97,6 +103,7 @@ def write(
       'command': command,
       'pictures': shown,
       'tables': record.to_plain(tables_of(values)),
+      'samples': record.to_plain(values.get(SAMPLES, [])),
     },
   )
   return write_page(workdir)
@@ -105,10 +112,13 @@ def write(
 def tables_of(
   values: Mapping[str, table.Value],
 ) -> dict[str, list[run_lib.Row]]:
-  """A table for each list of rows and each mapping, by caption."""
+  """A table for each list of rows and each mapping, by caption.
+
+  Prompts with replies are no rows of a table.
+  """
   found = {}
   for name, value in values.items():
-    rows = run_lib.as_rows(value)
+    rows = run_lib.as_rows(value) if name != SAMPLES else []
     if not rows and run_lib.as_mapping(value):
       rows = layout.by_name(run_lib.as_mapping(value), 'name')
     if rows:
@@ -164,6 +174,9 @@ def _section(key: str, shown: Mapping[str, table.Value]) -> layout.Section:
     str(shown['lead']),
     pictures=pictures,
     tables=tables,
+    samples=[
+      layout.read_sample(row) for row in run_lib.as_rows(shown[SAMPLES])
+    ],
   )
 
 

@@ -167,9 +167,8 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
   # Measured before anything is distilled: without an effect there is nothing
   # to keep.
   plain = prompt_effect.grade(config, teacher, teacher.params)
-  prompted = prompt_effect.gain(
-    prompt_effect.grade(config, teacher, teacher.params, prompt), plain
-  )
+  shown = prompt_effect.grade(config, teacher, teacher.params, prompt)
+  prompted = prompt_effect.gain(shown, plain)
   log.info('%s', prompt_effect.describe('the prompt', prompted))
   before = plain  # a student gains over itself, not over its teacher
   if config.teacher_from:
@@ -204,9 +203,15 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
     advance=advance,
     total_steps=config.num_steps,
   )
-  kept = prompt_effect.gain(
-    prompt_effect.grade(config, student, state.params), before
-  )
+  after = prompt_effect.grade(config, student, state.params)
+  kept = prompt_effect.gain(after, before)
+  if plain and shown and before and after:
+    prompt_effect.Gains(
+      sides=plain.sides,
+      conversations=plain.conversations,
+      prompted=shown.gold - plain.gold,
+      student=after.gold - before.gold,
+    ).write(claimed.workdir)
   loss = session.last_metric(claimed, 'distill/kl')
   return claimed.finish(
     f'distill: KL {loss:.4f} nats a token; '

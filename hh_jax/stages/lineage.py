@@ -9,24 +9,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import hashlib
 import json
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hh_jax.config import FigureConfig, ModelConfig
 from hh_jax.models import sizes
 from hh_jax.stages import distill, inputs, pm, pmp, pretrain, session
 from hh_jax.training import fingerprint as fingerprint_lib
+from hh_jax.training import workdir as workdir_lib
 
 MODELS = 'models'  # folder in the workdir
 _HASH_DIGITS = 10
 
 log = logging.getLogger(__name__)
+
+_asked_for: contextvars.ContextVar[set[pathlib.Path] | None] = (
+  contextvars.ContextVar('asked_for', default=None)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +94,26 @@ class Lineage:
     folder = self.workdir / MODELS / name
     line = run(config, folder)
     log.info('%s: %s', name, line)
+    asked_for = _asked_for.get()
+    if asked_for is not None:
+      asked_for.add(folder)
     return folder
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[set[pathlib.Path]]:
+  """Collects the folders of the models that are asked for inside."""
+  folders: set[pathlib.Path] = set()
+  token = _asked_for.set(folders)
+  try:
+    yield folders
+  finally:
+    _asked_for.reset(token)
+
+
+def seconds_of(folders: set[pathlib.Path]) -> float:
+  """How long finished models took to train, whichever figure asked first."""
+  return sum(workdir_lib.read_result(folder)['seconds'] for folder in folders)
 
 
 def digest(config: Any) -> str:

@@ -9,6 +9,7 @@ rows the network was pretrained on: a dialogue that would be loses its left end.
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ from hh_jax.training import keys
 from hh_jax.types import Params
 
 SAMPLING = SamplingConfig(max_new_tokens=48)
+GAINS = 'prompt_effect.npz'  # in a run's folder: what each prompt gained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +102,31 @@ def gain(after: Graded | None, before: Graded | None) -> dict[str, list[float]]:
   return bootstrap.mean_intervals(
     after.gold - before.gold, after.sides, after.conversations, SIDES
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Gains:
+  """Gold score gained over the plain answer, prompt by prompt."""
+
+  sides: np.ndarray  # [N] str
+  conversations: np.ndarray  # [N] int, of each first human turn
+  prompted: np.ndarray  # [N] float64, the teacher with the HHH prompt
+  student: np.ndarray  # [N] float64, after distillation, over itself before
+
+  def write(self, folder: pathlib.Path) -> None:
+    """Puts them in a run's folder."""
+    partial = folder / f'partial-{GAINS}'
+    np.savez(partial, **vars(self))
+    partial.replace(folder / GAINS)
+
+  @classmethod
+  def read(cls, folder: pathlib.Path) -> Gains | None:
+    """Those of a finished run; None where there was no judge."""
+    path = folder / GAINS
+    if not path.exists():
+      return None
+    with np.load(path, allow_pickle=False) as arrays:
+      return cls(**arrays)
 
 
 def _reply_texts(

@@ -21,7 +21,7 @@ from hh_jax.config import (
   PMPConfig,
 )
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.data import corpora, order, ranked
+from hh_jax.data import corpora, order, ranked, tranches
 from hh_jax.data import hhh_prompt as real_prompt
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.comparisons import SIDES, Comparison, ComparisonSet
@@ -120,6 +120,16 @@ def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
   if data.summaries != 'none':
     made.extend(lab_summaries.comparisons(seed, total))
   return ComparisonSet.from_list(made)
+
+
+def has_summaries(data: DataConfig) -> bool:
+  """Whether there are comparisons of summaries (section 5.2)."""
+  if data.world == 'lab':
+    return True
+  files = tranches.comparison_files(data.data_dir)
+  return any(
+    tranches.names_of(path)[1] == lab_summaries.TRANCHE for path in files
+  )
 
 
 def _with_summaries(data: DataConfig) -> ComparisonSet:

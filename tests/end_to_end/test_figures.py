@@ -148,7 +148,7 @@ def test_every_figure_has_a_config_that_builds(name):
   'name, change, said',
   [
     ('fig19', {'num_comparisons': 5000}, 'the mixture asks for'),
-    ('fig32', {'helpful_counts': '(8,5000)'}, 'the mixture asks for 5000'),
+    ('fig32', {'counts': '(8,5000)'}, 'the mixture asks for 5000'),
     ('fig05', {'hhh_file': 'missing.jsonl'}, 'missing.jsonl is not a file'),
     ('fig12', {'replies_file': 'missing.jsonl'}, 'missing.jsonl is not a file'),
     ('fig07', {'sizes': "('nano0','nano9')"}, "unknown model size 'nano9'"),

@@ -52,6 +52,30 @@ def test_numbers_pictures_and_page_are_written(tmp_path):
   assert 'paper, helpful' in text
 
 
+def test_prompts_with_replies_are_samples_and_no_table(tmp_path):
+  values = {
+    'num_wrong': 1,
+    'samples': [
+      {
+        'side': 'honest',
+        'prompt': [{'role': 'human', 'text': 'Is <tea> hot?'}],
+        'better': 'Yes.',
+        'worse': 'No.',
+        'score_better': -1.5,
+        'score_worse': 0.25,
+      }
+    ],
+  }
+  worst = publish.Figure(
+    'fig11', 'Worst', 'Read.', lambda *_: values, hhh_figures.fig11
+  )
+  text = publish.write(tmp_path, worst, values, 'none').read_text()
+  for part in ('honest', 'Is &lt;tea&gt; hot?', 'Yes.', 'No.', 'PM -1.50'):
+    assert part in text, part
+  assert 'worse, yet preferred' in text
+  assert '<table' not in text.split('id="fig11"')[1]
+
+
 def test_the_page_keeps_other_figures(tmp_path):
   publish.write(tmp_path, figure(), VALUES, 'one')
   before = (tmp_path / 'report.html').read_text()

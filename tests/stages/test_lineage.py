@@ -7,6 +7,7 @@ import pytest
 from configs.figures import fig07, fig08, fig19
 from hh_jax import config as config_lib
 from hh_jax.stages import lineage, pm, pmp, pretrain
+from hh_jax.training import workdir
 
 SMOKE = 'world=lab,size=nano1,scale=smoke'
 
@@ -45,6 +46,19 @@ def test_a_model_starts_from_the_ones_before_it(trained, tmp_path):
   assert by_stage['pretrain'][1].model.num_layers == 3
   assert by_stage['pretrain'][1].model.vocab_size == 1024  # the lab's
   assert folder.parent == tmp_path / lineage.MODELS
+
+
+def test_models_that_were_asked_for_are_noted(trained, tmp_path):
+  line = lineage.Lineage(config_of(), 'nano0', 0, tmp_path)
+  before = line.pretrained()
+  with lineage.noted() as folders:
+    own = line.pm(line.pmp())
+  line.pm(line.pmp(), harmless_fraction=0.5)
+  assert {before, own} < folders == {before, line.pmp(), own}
+  for seconds, folder in enumerate(sorted(folders), 1):
+    folder.mkdir(parents=True)
+    workdir.write_done(folder, {'seconds': seconds})
+  assert lineage.seconds_of(folders) == 6
 
 
 def test_figures_share_what_they_have_in_common(trained, tmp_path):

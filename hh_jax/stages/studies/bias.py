@@ -131,15 +131,23 @@ def gender_gaps(run: loading.Run) -> dict[str, np.ndarray]:
   within = [table[:, i] - table[:, j] for i, j in pairs]
   return {
     ACROSS: (table[..., 0] - table[..., 1]).reshape(-1),
-    WITHIN: np.concatenate(within).reshape(-1),
+    WITHIN: np.concatenate(within, axis=1).reshape(-1),
   }
 
 
 def summary(values: np.ndarray) -> dict[str, Any]:
-  """Mean and spread of gaps, in nats."""
+  """Mean and spread of gaps in nats; occupations are resampled.
+
+  Args:
+    values: [N] gaps; the sentences of an occupation follow each other in
+      either tense.
+  """
+  num_tenses, num_jobs = len(gender.TENSES), len(gender.OCCUPATIONS)
+  each = len(values) // (num_tenses * num_jobs)
+  jobs = np.tile(np.repeat(np.arange(num_jobs), each), num_tenses)
   return {
     'count': len(values),
-    'mean': float(values.mean()),
+    'mean': bootstrap.mean_interval(values, jobs).tolist(),
     'standard_deviation': float(values.std()),
     'mean_size': float(np.abs(values).mean()),
   }

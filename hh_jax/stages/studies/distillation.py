@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import FigureConfig
-from hh_jax.stages import lineage
+from hh_jax.data.comparisons import SIDES
+from hh_jax.stages import lineage, prompt_effect
 from hh_jax.stages.lineage import Lineage
 from hh_jax.stages.studies.scaling import Rows
-from hh_jax.stats import seeds
+from hh_jax.stats import bootstrap, seeds
 from hh_jax.training import metrics
-from hh_jax.training import workdir as workdir_lib
 
 NUM_POINTS = 16  # of a curve, evenly in the logarithm of steps
 KL = 'distill/kl'
@@ -70,14 +70,45 @@ def curve(folders: Sequence[pathlib.Path]) -> Rows:
 
 
 def effects_of(folders: Sequence[pathlib.Path]) -> Rows:
-  """Gold score gained by the prompt and by the student, the first seed's."""
-  effect = workdir_lib.read_result(folders[0]).get('prompt_effect', {})
-  return [
-    {
-      'side': side,
-      **gains,
-      'share': gains['student'][1] / gains['prompted'][1],
-    }
-    for side, gains in effect.items()
-    if gains['prompted'][0] > 0
-  ]
+  """Gold score gained by the prompt and by the student, and the share kept.
+
+  There is a share where the interval of the prompt's own gain excludes 0.
+  """
+  found = [prompt_effect.Gains.read(folder) for folder in folders]
+  gains = [one for one in found if one is not None]
+  rows = []
+  for side in SIDES:
+    masks = [one.sides == side for one in gains]
+    if not gains or not all(mask.any() for mask in masks):
+      continue
+    clusters = [
+      one.conversations[mask] for one, mask in zip(gains, masks, strict=True)
+    ]
+    prompted, student = (
+      seeds.mean(
+        [values[mask] for values, mask in zip(own, masks, strict=True)],
+        clusters,
+      )
+      for own in (
+        [one.prompted for one in gains],
+        [one.student for one in gains],
+      )
+    )
+    row = {'side': side, 'prompted': prompted.interval()}
+    row |= {'student': student.interval(), 'share': None}
+    if prompted.interval()[0] > 0:
+      row['share'] = share(student, prompted)
+    rows.append(row)
+  return rows
+
+
+def share(part: seeds.Estimate, whole: seeds.Estimate) -> list[float]:
+  """[low, mid, high] of a part of an effect that is known to be positive.
+
+  Resamples in which the whole is not positive, at most one in forty, say
+  nothing about a part of it and are left out.
+  """
+  kept = whole.draws > 0
+  draws = part.draws[kept] / whole.draws[kept]
+  mid = part.mid / whole.mid
+  return bootstrap.percentile_interval(mid, draws, 0.95).tolist()

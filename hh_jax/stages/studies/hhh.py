@@ -12,6 +12,7 @@ Reference: Bai et al. 2022, section 3.4.1.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -128,22 +129,30 @@ def with_people(
 
 
 def fig11(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
-  """The items on which the largest preference model is wrong by most."""
+  """The items on which the largest preference model is wrong by most.
+
+  Scores have the mean over all replies subtracted [§B.2].
+  """
   line = lineage.largest(config, workdir)
   items = items_of(config, line)
-  gaps = gaps_of('pm', line, items)
+  scores = scores_of('pm', line, items)
+  gaps = scores[:, 0] - scores[:, 1]
+  scores = scores - scores.mean()
   worst = [i for i in np.argsort(gaps)[: config.num_shown] if gaps[i] < 0]
   return {
-    'failures': [
+    'num_items': len(items),
+    'num_wrong': int(np.sum(gaps < 0)),
+    'samples': [
       {
-        'category': items[i].category,
-        'gap': float(gaps[i]),
-        'asked': items[i].prompt.turns[-1].text,
+        'side': items[i].category,
+        'prompt': [dataclasses.asdict(turn) for turn in items[i].prompt.turns],
         'better': items[i].better,
         'worse': items[i].worse,
+        'score_better': float(scores[i, 0]),
+        'score_worse': float(scores[i, 1]),
       }
       for i in worst
-    ]
+    ],
   }
 
 
@@ -154,9 +163,16 @@ def items_of(config: HHHConfig, line: Lineage) -> list[Item]:
 
 
 def gaps_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
-  """How much better a model finds the better reply, [N] float64.
+  """How much better a model finds the better reply, [N] float64."""
+  scores = scores_of(kind, line, items)
+  return scores[:, 0] - scores[:, 1]
 
-  A `prompted` model is the plain one after the HHH prompt.
+
+def scores_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
+  """What a model makes of the better and the worse reply, [N, 2] float64.
+
+  Preference models give scores, language models the mean log-probability of a
+  token. A `prompted` model is the plain one after the HHH prompt.
   """
   if kind == 'pm':
     run = loading.load_run(line.pm(line.pmp()))
@@ -187,8 +203,7 @@ def gaps_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
     values = likelihood.mean_log_probs(
       run.model, run.params, prompts, replies, longest
     )
-  values = values.astype(np.float64)
-  return values[0::2] - values[1::2]
+  return values.astype(np.float64).reshape(-1, 2)
 
 
 def accuracies(

@@ -20,6 +20,8 @@ from hh_jax.stages import held_out, lineage
 from hh_jax.stages.studies import scaling
 from hh_jax.stats.seeds import Estimate
 
+Measured = tuple[dict[str, Any], dict[str, Estimate]]  # a model, by side
+
 MEAN = 'mean'  # of both sides' accuracies
 
 
@@ -34,10 +36,11 @@ def fig19(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
 
 def fig26(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """The mean of both accuracies, and how much of it the mixture decides."""
-  rows = by_fraction(config, workdir)
+  measured = measure(config, workdir)
+  rows = normalised(as_rows(measured))
   return {
     'by_fraction': [row for row in rows if row['side'] == MEAN],
-    'spread': [spread(rows, size) for size in config.sizes],
+    'spread': [spread(measured, size) for size in config.sizes],
   }
 
 
@@ -45,30 +48,35 @@ def fig27(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Accuracies against λ, the weight of harmless comparisons."""
   total = config.num_comparisons
   _require(config, workdir, [{'num_comparisons': total}])
-  rows = []
+  measured = []
   for weight in config.weights:
     found = scaling.models(config, workdir, total, harmless_weight=weight)
     for model in found:
-      estimates = accuracies(model.scored())
-      rows += _rows({**model.row(), 'weight': weight}, estimates)
-  return {'by_weight': rows}
+      row = {**model.row(), 'weight': weight}
+      measured.append((row, accuracies(model.scored())))
+  return {'by_weight': as_rows(measured)}
 
 
 def by_fraction(config: MixtureConfig, workdir: pathlib.Path) -> scaling.Rows:
   """A row for each size, share and side, and for the mean of the sides."""
+  return normalised(as_rows(measure(config, workdir)))
+
+
+def measure(config: MixtureConfig, workdir: pathlib.Path) -> list[Measured]:
+  """The models of every share and size with their accuracies."""
   total = config.num_comparisons
   wanted = [
     {'harmless_fraction': fraction, 'num_comparisons': total}
     for fraction in config.fractions
   ]
   _require(config, workdir, wanted)
-  rows = []
+  measured = []
   for fraction in config.fractions:
     found = scaling.models(config, workdir, total, harmless_fraction=fraction)
     for model in found:
-      estimates = accuracies(model.scored())
-      rows += _rows({**model.row(), 'fraction': fraction}, estimates)
-  return normalised(rows)
+      row = {**model.row(), 'fraction': fraction}
+      measured.append((row, accuracies(model.scored())))
+  return measured
 
 
 def _require(
@@ -96,9 +104,11 @@ def accuracies(scored: Sequence[held_out.Scored]) -> dict[str, Estimate]:
   }
 
 
-def _rows(row: dict[str, Any], estimates: dict[str, Estimate]) -> scaling.Rows:
+def as_rows(measured: Sequence[Measured]) -> scaling.Rows:
+  """A row for each model and side, and for the mean of the sides."""
   return [
     {**row, 'side': side, 'accuracy': estimate.interval()}
+    for row, estimates in measured
     for side, estimate in estimates.items()
   ]
 
@@ -120,22 +130,28 @@ def normalised(rows: scaling.Rows) -> scaling.Rows:
   ]
 
 
-def spread(rows: scaling.Rows, size: str) -> dict[str, Any]:
+def spread(measured: Sequence[Measured], size: str) -> dict[str, Any]:
   """How far the mean accuracy of a size falls from its best mixture.
 
   Over mixtures that hold some of either side, because the ends are models of
-  one side.
+  one side. A range of noisy numbers is too large, by as much for every size.
   """
-  inner = [
-    row
-    for row in rows
-    if row['size'] == size and row['side'] == MEAN and 0 < row['fraction'] < 1
-  ]
-  mids = [row['accuracy'][1] for row in inner]
-  best = inner[int(np.argmax(mids))] if inner else None
+  inner = {
+    row['fraction']: estimates[MEAN]
+    for row, estimates in measured
+    if row['size'] == size and 0 < row['fraction'] < 1
+  }
+  if not inner:
+    return {'size': size, 'best_fraction': None, 'best': None, 'range': None}
+  best = max(inner, key=lambda fraction: inner[fraction].mid)
+  mids = [one.mid for one in inner.values()]
+  reach = Estimate(
+    max(mids) - min(mids),
+    np.ptp(np.stack([one.draws for one in inner.values()]), axis=0),
+  )
   return {
     'size': size,
-    'best_fraction': best['fraction'] if best else None,
-    'best': best['accuracy'] if best else None,
-    'range': max(mids) - min(mids) if mids else None,
+    'best_fraction': best,
+    'best': inner[best].interval(),
+    'range': reach.interval(),
   }

@@ -3,7 +3,8 @@
 Figure 7: learning curves of the mixture within the epoch, accuracy by size.
 Figure 8: accuracy by turn. Figure 25: accuracy where both replies score high.
 Figure 31: the mixture's learning curves on either side.
-Figure 32: helpful comparisons alone, by size and number, and the law of both.
+Figure 32: either side alone and the mixture, by size and number, and the law
+of both; learning curves of comparisons of summaries, where there are any.
 
 Reference: Bai et al. 2022, sections 3.1-3.2, appendices A.3 and B.8.
 """
@@ -11,23 +12,37 @@ Reference: Bai et al. 2022, sections 3.1-3.2, appendices A.3 and B.8.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from hh_jax.config import FigureConfig, ScalingConfig
+from hh_jax.config import DataConfig, FigureConfig, ScalingConfig
 from hh_jax.data import mixtures
-from hh_jax.stages import curves, held_out, lineage
+from hh_jax.evals import data_checks
+from hh_jax.stages import (
+  curves,
+  held_out,
+  inputs,
+  lineage,
+  loading,
+  preference,
+  worlds,
+)
 from hh_jax.stages.held_out import Scored
 from hh_jax.stages.lineage import Lineage
 from hh_jax.stats import scaling_law
+from hh_jax.stats.seeds import Estimate
 
 Rows = list[dict[str, Any]]
 
-MIXTURE, HELPFUL = -1.0, 0.0  # harmless_fraction
+MIXTURE, HELPFUL, HARMLESS = -1.0, 0.0, 1.0  # harmless_fraction
+KINDS = {'helpful': HELPFUL, 'harmless': HARMLESS, 'mixture': MIXTURE}
 NUM_THRESHOLDS = 9
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +132,7 @@ def fig07(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
     'curves': learning_curves(found),
     'by_size': by_size(found),
     'bayes': bayes(found[-1]),
+    'checks_of_the_comparisons': checks(found[-1]),
   }
 
 
@@ -173,48 +189,73 @@ def fig31(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
-  """Helpful comparisons alone, by number and size, and the law (eq. A.1)."""
+  """Accuracy by size and number of comparisons, and the law (eq. A.1).
+
+  Of either side alone, tested on it, and of both as they come. The curves are
+  of the largest number of helpful comparisons; those of summaries are there
+  where comparisons of them are.
+  """
   for line in lineage.of(config, workdir)[: len(config.seeds)]:
-    for count in config.helpful_counts:
-      changes = {'harmless_fraction': HELPFUL, 'num_comparisons': count}
-      require_comparisons(line, changes)
-  found = [
-    model
-    for count in config.helpful_counts
-    for model in models(config, workdir, count, harmless_fraction=HELPFUL)
-  ]
-  estimates = [held_out.accuracy(m.scored(), 'helpful') for m in found]
-  rows = [
-    {**model.row(), 'accuracy': estimate.interval()}
-    for model, estimate in zip(found, estimates, strict=True)
-  ]
-  largest = found[-len(config.sizes) :]
-  values: dict[str, Any] = {
-    'helpful': rows,
-    'curves': [
-      row for row in learning_curves(largest) if row['side'] == 'helpful'
-    ],
+    for fraction in KINDS.values():
+      for count in config.counts:
+        changes = {'harmless_fraction': fraction, 'num_comparisons': count}
+        require_comparisons(line, changes)
+  rows, laws = [], []
+  for kind, fraction in KINDS.items():
+    found = [
+      model
+      for count in config.counts
+      for model in models(config, workdir, count, harmless_fraction=fraction)
+    ]
+    side = held_out.ALL if kind == 'mixture' else kind
+    estimates = [held_out.accuracy(model.scored(), side) for model in found]
+    rows += [
+      {**model.row(), 'model': kind, 'accuracy': estimate.interval()}
+      for model, estimate in zip(found, estimates, strict=True)
+    ]
+    laws += law(kind, found, estimates)
+  most = models(
+    config, workdir, config.counts[-1], harmless_fraction=KINDS['helpful']
+  )
+  helpful = [row for row in learning_curves(most) if row['side'] == 'helpful']
+  return {
+    'by_count': rows,
+    'law': laws,
+    'curves': helpful,
+    'summaries': curves_of_summaries(config, workdir),
   }
+
+
+def law(
+  kind: str, found: Sequence[Model], estimates: Sequence[Estimate]
+) -> Rows:
+  """The law of one kind of data, beside the paper's; none of one size."""
   params = [float(model.num_params) for model in found]
   counts = [float(model.num_comparisons) for model in found]
-  if len(set(params)) > 1 and len(set(counts)) > 1:
-    reference = max(params), max(counts)
-    law = scaling_law.fit(params, counts, estimates, reference)
-    values['law'] = [
-      {
-        'of': 'ours',
-        'params': reference[0],
-        'comparisons': reference[1],
-        **law,
-      },
-      {
-        'of': 'the paper, helpful',
-        'params': scaling_law.PARAMS,
-        'comparisons': scaling_law.COMPARISONS,
-        **scaling_law.PAPER,
-      },
-    ]
-  return values
+  if len(set(params)) < 2 or len(set(counts)) < 2:
+    return []
+  reference = max(params), max(counts)
+  fitted = scaling_law.fit(params, counts, estimates, reference)
+  ours = {'params': reference[0], 'comparisons': reference[1], **fitted}
+  rows = [{'model': kind, 'of': 'ours', **ours}]
+  if kind == 'helpful':
+    known = {
+      'params': scaling_law.PARAMS,
+      'comparisons': scaling_law.COMPARISONS,
+      **scaling_law.PAPER,
+    }
+    rows.append({'model': kind, 'of': 'the paper', **known})
+  return rows
+
+
+def curves_of_summaries(config: FigureConfig, workdir: pathlib.Path) -> Rows:
+  """Learning curves of models of summaries alone; none without such data."""
+  data = dataclasses.replace(config.pm.data, summaries='alone')
+  if not worlds.has_summaries(inputs.place_data(config, data)):
+    log.info('no comparisons of summaries: their panel is left out')
+    return []
+  rows = learning_curves(models(config, workdir, data=data), data)
+  return [row for row in rows if row['side'] == held_out.ALL]
 
 
 def centred(scored: Scored) -> Scored:
@@ -243,15 +284,34 @@ def bayes(model: Model) -> dict[str, list[float]]:
   return held_out.accuracies(known) if known else {}
 
 
-def learning_curves(found: Sequence[Model]) -> Rows:
+def checks(model: Model) -> dict[str, Any]:
+  """What may be wrong with the first seed's comparisons, by check."""
+  line, data = model.lines[0], model.lines[0].config.pm.data
+  scored = held_out.score(line, model.folders[0])
+  tokenizer = loading.load_run(model.folders[0]).tokenizer
+  return data_checks.check(
+    held_out.parts_of(line)[0],
+    scored.comparisons,
+    scored.scores,
+    preference.is_cut(scored.comparisons, tokenizer, data),
+  )
+
+
+def learning_curves(
+  found: Sequence[Model], data: DataConfig | None = None
+) -> Rows:
   """Test accuracy after so many comparisons, by size and side.
+
+  Args:
+    found: Models.
+    data: What they were trained on, where the figure's own is not it.
 
   Points of seeds are joined by their order: their numbers of comparisons
   differ by a few, because each seed's split does.
   """
   rows = []
   for model in found:
-    tests = [model_test(line) for line in model.lines]
+    tests = [model_test(line, data) for line in model.lines]
     points = [list(curves.read_points(f).items()) for f in model.folders]
     for joined in zip(*points):
       scored = [
@@ -265,8 +325,10 @@ def learning_curves(found: Sequence[Model]) -> Rows:
   return rows
 
 
-def model_test(line: Lineage) -> tuple[held_out.Comparison, ...]:
+def model_test(
+  line: Lineage, data: DataConfig | None = None
+) -> tuple[held_out.Comparison, ...]:
   """The comparisons that a model's own learning curve is measured on."""
   pm = line.config.pm
-  test = held_out.parts_of(line)[1]
+  test = held_out.parts_of(line, data)[1]
   return tuple(mixtures.subset(test, pm.eval_comparisons, line.seed))

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 from hh_jax.config import ScalingConfig
-from hh_jax.stages import held_out
+from hh_jax.data import gender
+from hh_jax.stages import held_out, prompt_effect
 from hh_jax.stages.held_out import Scored
-from hh_jax.stages.studies import calibration, mixtures, scaling
+from hh_jax.stages.studies import (
+  bias,
+  calibration,
+  distillation,
+  mixtures,
+  scaling,
+)
+from hh_jax.stats import seeds
 from tests.data import samples
 from tests.stages import toys
 
@@ -74,13 +82,24 @@ def test_normalised_accuracies_reach_one_for_each_size_and_side():
 
 
 def test_the_spread_is_over_real_mixtures():
-  rows = [
-    {'size': 'nano0', 'side': 'mean', 'fraction': f, 'accuracy': [a, a, a]}
-    for f, a in ((0.0, 0.4), (0.2, 0.66), (0.6, 0.7), (1.0, 0.5))
+  shift = np.linspace(-0.01, 0.01, 101)
+  measured = [
+    (
+      {'size': 'nano0', 'fraction': fraction},
+      {'mean': seeds.Estimate(mid, mid + slope * shift)},
+    )
+    for fraction, mid, slope in (
+      (0.0, 0.4, 0),
+      (0.2, 0.66, -1),
+      (0.6, 0.7, 1),
+      (1.0, 0.5, 0),
+    )
   ]
-  found = mixtures.spread(rows, 'nano0')
+  found = mixtures.spread(measured, 'nano0')
   assert found['best_fraction'] == 0.6
-  assert found['range'] == pytest.approx(0.04)
+  # On a resample the best gains what the other loses.
+  np.testing.assert_allclose(found['range'], [0.021, 0.04, 0.059], atol=1e-9)
+  assert mixtures.spread(measured, 'nano1')['range'] is None
 
 
 def test_the_mean_of_sides_has_its_own_interval():
@@ -99,6 +118,43 @@ def test_a_first_turn_is_one_cluster_whatever_the_seed():
   gaps, correct, clusters = calibration.together(made)
   assert len(gaps) == len(correct) == 40
   assert len(set(clusters)) == 20
+
+
+def write_gains(folder, student, sides=('helpful', 'harmless')):
+  """A run's folder whose prompt gains 1 on one side, and on the other none."""
+  folder.mkdir()
+  side = np.repeat(sides, 200)
+  noise = np.tile([-0.5, 0.5], 100 * len(sides))
+  prompted = np.where(side == 'helpful', 1.0, 0.0) + noise
+  prompt_effect.Gains(
+    sides=side,
+    conversations=np.arange(len(side)),
+    prompted=prompted,
+    student=student * prompted,
+  ).write(folder)
+  return folder
+
+
+def test_a_student_keeps_a_share_of_an_effect_that_is_there(tmp_path):
+  folders = [write_gains(tmp_path / 'a', 0.8), write_gains(tmp_path / 'b', 0.6)]
+  helpful, harmless = distillation.effects_of(folders)
+  low, mid, high = helpful['share']
+  assert mid == pytest.approx(0.7)
+  assert 0.55 < low < mid < high < 0.85
+  assert helpful['prompted'][1] == pytest.approx(1.0)
+  assert harmless['share'] is None
+  (tmp_path / 'no judge').mkdir()
+  assert distillation.effects_of([tmp_path / 'no judge']) == []
+
+
+def test_a_gap_of_gender_has_an_interval_over_occupations():
+  jobs, tenses = len(gender.OCCUPATIONS), len(gender.TENSES)
+  by_job = np.random.default_rng(0).normal(0.3, 1, (1, jobs, 1))
+  values = np.broadcast_to(by_job, (tenses, jobs, 12)).reshape(-1)
+  low, mid, high = bias.summary(values)['mean']
+  assert mid == pytest.approx(by_job.mean())
+  # As wide as that of 76 independent numbers, not of 1,824.
+  assert (high - low) / 4 == pytest.approx(by_job.std() / jobs**0.5, rel=0.15)
 
 
 @dataclasses.dataclass
