@@ -7,6 +7,7 @@ NumPy.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -79,6 +80,34 @@ def seconds_of(
       continue
     samples.append(taken / calls)
   return samples
+
+
+@dataclasses.dataclass
+class Marks:
+  """When each phase of each iteration of PPO ended."""
+
+  sampled: list[float] = dataclasses.field(default_factory=list)
+  scored: list[float] = dataclasses.field(default_factory=list)
+  updated: list[float] = dataclasses.field(default_factory=list)  # one more
+  lengths: list[float] = dataclasses.field(default_factory=list)  # of replies
+
+  def result(self, warm_up: int) -> dict[str, Any]:
+    """Seconds of whole iterations and of their phases, for `finish`.
+
+    Args:
+      warm_up: First iterations, which compile and are left out.
+    """
+    started, ended = np.array(self.updated[:-1]), np.array(self.updated[1:])
+    sampled, scored = np.array(self.sampled), np.array(self.scored)
+    parts = {
+      'sample': sampled - started,
+      'score': scored - sampled,
+      'update': ended - scored,
+    }
+    return {
+      'samples': (ended - started)[warm_up:],
+      'parts': {name: times[warm_up:] for name, times in parts.items()},
+    }
 
 
 def peak_gib() -> float:

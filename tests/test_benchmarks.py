@@ -298,6 +298,16 @@ def test_a_sample_is_long_enough(monkeypatch):
   assert len(calls) == 1 + 2
 
 
+def test_phases_end_where_the_next_begins():
+  marks = clock.Marks(
+    sampled=[5.0, 13.0], scored=[6.0, 15.0], updated=[0.0, 10.0, 16.0]
+  )
+  found = marks.result(warm_up=1)
+  assert found['samples'].tolist() == [6.0]
+  parts = {name: times.tolist() for name, times in found['parts'].items()}
+  assert parts == {'sample': [3.0], 'score': [2.0], 'update': [1.0]}
+
+
 def test_operations_that_are_needed():
   counter = flops.Counter(inputs.model_config('nano0', VOCAB))
   config = counter.config

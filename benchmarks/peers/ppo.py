@@ -31,10 +31,7 @@ class Phases(transformers.TrainerCallback):
   """When each phase of each iteration ended."""
 
   def __init__(self) -> None:
-    self.sampled: list[float] = []
-    self.scored: list[float] = []
-    self.updated: list[float] = []
-    self.lengths: list[float] = []
+    self.marks = clock.Marks()
     self.look: Callable[[], None] = lambda: None  # after the first iteration
 
   def watch(self) -> None:
@@ -44,26 +41,26 @@ class Phases(transformers.TrainerCallback):
     def timed_generate(*args: Any) -> Any:
       found = generate(*args)
       setting.synchronise()
-      self.sampled.append(time.perf_counter())
-      self.lengths.append(mean_length(found[0][:, args[1].shape[1] :]))
+      self.marks.sampled.append(time.perf_counter())
+      self.marks.lengths.append(mean_length(found[0][:, args[1].shape[1] :]))
       return found
 
     def timed_whiten(*args: Any, **kwargs: Any) -> Any:
       setting.synchronise()
-      self.scored.append(time.perf_counter())
+      self.marks.scored.append(time.perf_counter())
       return whiten(*args, **kwargs)
 
     ppo_trainer.batch_generation = timed_generate
     ppo_trainer.masked_whiten = timed_whiten
 
   def on_train_begin(self, *args: object, **kwargs: object) -> None:
-    self.updated.append(time.perf_counter())
+    self.marks.updated.append(time.perf_counter())
 
   def on_step_end(self, *args: object, **kwargs: object) -> None:
     setting.synchronise()
-    if len(self.updated) == 1:
+    if len(self.marks.updated) == 1:
       self.look()  # in the warm-up
-    self.updated.append(time.perf_counter())
+    self.marks.updated.append(time.perf_counter())
 
 
 def mean_length(replies: torch.Tensor) -> float:
@@ -187,19 +184,11 @@ def main() -> None:
   is_low = job['dtype'] == 'bfloat16' and job['variant'] != 'shipped'
   with setting.precision(job) if is_low else contextlib.nullcontext():
     trainer.train()
-  started, ended = np.array(phases.updated[:-1]), np.array(phases.updated[1:])
-  sampled, scored = np.array(phases.sampled), np.array(phases.scored)
-  measured = slice(WARM_UP, None)
   setting.finish(
     options.out,
     units=job['prompts'],
-    samples=(ended - started)[measured],
-    parts={
-      'sample': (sampled - started)[measured],
-      'score': (scored - sampled)[measured],
-      'update': (ended - scored)[measured],
-    },
-    checks={**checks, 'mean_reply': [float(np.mean(phases.lengths))]},
+    **phases.marks.result(WARM_UP),
+    checks={**checks, 'mean_reply': [float(np.mean(phases.marks.lengths))]},
     settings=f'TRL {trl.__version__} PPOTrainer, '
     f'{setting.settings(job) if is_low else "float32"}, no checkpointing',
   )

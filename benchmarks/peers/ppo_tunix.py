@@ -65,10 +65,7 @@ class Phases:
   """When each phase of each iteration ended."""
 
   def __init__(self, cluster: rl_cluster.RLCluster, longest: int) -> None:
-    self.sampled: list[float] = []
-    self.scored: list[float] = []
-    self.updated: list[float] = []
-    self.lengths: list[float] = []
+    self.marks = clock.Marks()
     self._longest = longest
     self._cluster = cluster
     self._generate = cluster.generate
@@ -80,20 +77,20 @@ class Phases:
 
   def generate(self, *args: Any, **kwargs: Any) -> base_rollout.RolloutOutput:
     found = self._generate(*args, **kwargs)
-    self.sampled.append(time.perf_counter())
+    self.marks.sampled.append(time.perf_counter())
     # They come without their end-of-text, which the other sides count.
     lengths = [min(len(ids) + 1, self._longest) for ids in found.tokens]
-    self.lengths.append(float(np.mean(lengths)))
+    self.marks.lengths.append(float(np.mean(lengths)))
     return found
 
   def update_actor(self, *args: Any, **kwargs: Any) -> None:
-    self.scored.append(time.perf_counter())
+    self.marks.scored.append(time.perf_counter())
     self._update_actor(*args, **kwargs)
 
   def update_critic(self, *args: Any, **kwargs: Any) -> None:
     self._update_critic(*args, **kwargs)
     jax.block_until_ready(nnx.state(self._cluster.critic_trainer.model))
-    self.updated.append(time.perf_counter())
+    self.marks.updated.append(time.perf_counter())
 
 
 def network(folder: pathlib.Path, name: str) -> qwen2.Qwen2:
@@ -221,23 +218,15 @@ def main() -> None:
   learner = ppo_learner.PPOLearner(
     cluster, ppo_learner.PPOConfig(num_iterations=job['passes'], beta=0.001)
   )
-  phases.updated.append(time.perf_counter())
+  phases.marks.updated.append(time.perf_counter())
   learner.train(
     batches(prompts, WARM_UP + job['repeats'], config.rollout_config)
   )
-  started, ended = np.array(phases.updated[:-1]), np.array(phases.updated[1:])
-  sampled, scored = np.array(phases.sampled), np.array(phases.scored)
-  measured = slice(WARM_UP, None)
   clock.finish(
     options.out,
     units=job['prompts'],
-    samples=(ended - started)[measured],
-    parts={
-      'sample': (sampled - started)[measured],
-      'score': (scored - sampled)[measured],
-      'update': (ended - scored)[measured],
-    },
-    checks={**checks, 'mean_reply': [float(np.mean(phases.lengths))]},
+    **phases.marks.result(WARM_UP),
+    checks={**checks, 'mean_reply': [float(np.mean(phases.marks.lengths))]},
     settings=f'Tunix {importlib.metadata.version("google-tunix")} PPO, '
     f'float32, Qwen2 block, {job["variant"]}',
   )
