@@ -6,9 +6,11 @@
    number or condition. Operators are replaced by those of their kind: a shift
    in place of a sum would be noticed by any test at all.
 2. The tests of the module run on each change, those of the module first, until
-   one fails. Each is a fork of a process that has imported everything but the
-   library, in a copy of the repository; two modules are done at a time.
-3. The result names every change that no test noticed.
+   one fails; random ones with few cases, and where none fails with all of them.
+   Each is a fork of a process that has imported everything but the library, in
+   a copy of the repository; two modules are done at a time.
+3. The result names every change that no test noticed. It is written after every
+   module; the same command again goes on, if it is at the same commit.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from typing import Any, NoReturn
 ROOT = pathlib.Path(__file__).parents[1]
 TOOL = 'cosmic-ray==8.7.0'
 TIMEOUT = 300.0  # seconds of the tests of one change
+PROFILES = ('brief', 'quick')  # of random tests, in tests/conftest.py
 PARITY = {
   'losses': ('gae_ppo_parity', 'losses_parity', 'ppo_losses_parity'),
   'ops/attention': ('attention_parity',),
@@ -138,16 +141,31 @@ def is_telling(operator: str, line: str) -> bool:
 
 
 def warm() -> None:
-  """Imports what every run of the tests needs and no change touches."""
-  os.environ.update(JAX_PLATFORMS='cpu', PYTHONDONTWRITEBYTECODE='1')
+  """Imports what every run of the tests needs and no change touches.
+
+  Programs that a change does not touch are compiled once.
+  """
+  os.environ.update(
+    JAX_PLATFORMS='cpu',
+    PYTHONDONTWRITEBYTECODE='1',
+    JAX_COMPILATION_CACHE_DIR=tempfile.mkdtemp(),
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0',
+    JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES='-1',
+  )
   for name in WARM:
     importlib.import_module(name)
 
 
-def passes(place: pathlib.Path, tests: Sequence[str]) -> bool:
+def is_noticed(place: pathlib.Path, tests: Sequence[str]) -> bool:
+  """Whether a test fails in a copy of the repository."""
+  return not all(passes(place, tests, profile) for profile in PROFILES)
+
+
+def passes(place: pathlib.Path, tests: Sequence[str], profile: str) -> bool:
   """Whether these tests pass in a copy of the repository, within `TIMEOUT`."""
   child = os.fork()
   if not child:
+    os.environ['HYPOTHESIS_PROFILE'] = profile
     run_tests(place, tests)
   ends = time.monotonic() + TIMEOUT
   while time.monotonic() < ends:
@@ -189,11 +207,11 @@ def measure(module: Module, python: pathlib.Path) -> Row:
   with tempfile.TemporaryDirectory() as folder:
     place = pathlib.Path(folder)
     copy_repository(place)
-    if not passes(place, module.tests):
+    if is_noticed(place, module.tests):
       raise RuntimeError(f'{module.name}: tests fail without a fault')
     for change in found:
       (place / module.path).write_text(change['source'])
-      if passes(place, module.tests):
+      if not is_noticed(place, module.tests):
         survivors.append(f'line {change["line"]}: {change["operator"]}')
   noticed = len(found) - len(survivors)
   return {
@@ -217,8 +235,10 @@ def main() -> None:
   options = parser.parse_args()
   started = time.perf_counter()
   python = install(options.tool.resolve())
+  rows, before = begun(options.record)
+  done = {row['module'] for row in rows}
   wanted = [m for m in modules() if options.modules in m.name]
-  rows: list[Row] = []
+  wanted = [m for m in wanted if m.name not in done]
   with concurrent.futures.ProcessPoolExecutor(
     options.workers, multiprocessing.get_context('spawn'), initializer=warm
   ) as pool:
@@ -230,20 +250,39 @@ def main() -> None:
         f'{row["module"]}: {row["noticed"]} of {row["changes"]} noticed',
         flush=True,
       )
+      if options.record:
+        write(options.record, rows, before + time.perf_counter() - started)
   noticed, total = (sum(r[n] for r in rows) for n in ('noticed', 'changes'))
   print(f'all: {noticed} of {total}, {noticed / max(total, 1):.1%}')
-  if options.record:
-    from hh_jax.report import record
 
-    record.write_result(
-      options.record,
-      rows,
-      command=shlex.join(
-        ['python', '-m', 'benchmarks.mutation', *sys.argv[1:]]
-      ),
-      seeds=[],
-      seconds=time.perf_counter() - started,
+
+def begun(path: pathlib.Path | None) -> tuple[list[Row], float]:
+  """Rows of a result file of this commit, and the seconds they took."""
+  from hh_jax.training import provenance
+
+  if path is None or not path.exists():
+    return [], 0.0
+  saved = json.loads(path.read_text())
+  commit = provenance.commit(ignore=path)
+  if saved['commit'] != commit:
+    sys.exit(
+      f'{path} is of {saved["commit"]} and this is {commit}; move it away to '
+      'begin anew'
     )
+  return saved['values'], saved['seconds']
+
+
+def write(path: pathlib.Path, rows: Sequence[Row], seconds: float) -> None:
+  """Writes the result file; modules by name."""
+  from hh_jax.report import record
+
+  record.write_result(
+    path,
+    sorted(rows, key=lambda row: row['module']),
+    command=shlex.join(['python', '-m', 'benchmarks.mutation', *sys.argv[1:]]),
+    seeds=[],
+    seconds=seconds,
+  )
 
 
 if __name__ == '__main__':

@@ -31,6 +31,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile(
   'long', deadline=None, max_examples=1000, print_blob=True
 )
+hypothesis.settings.register_profile(
+  'brief',  # a few cases, and what fails is not made smaller
+  derandomize=True,
+  deadline=None,
+  database=None,
+  max_examples=20,
+  phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'quick'))
 
 

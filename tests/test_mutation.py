@@ -47,15 +47,27 @@ def test_a_change_is_noticed_by_the_copy_of_the_tests(tmp_path):
     'import json, pathlib, sys\n'
     'from benchmarks import mutation\n'
     'place = pathlib.Path(sys.argv[1])\n'
-    'found = [mutation.passes(place, ["test_own.py"])]\n'
+    'found = [mutation.is_noticed(place, ["test_own.py"])]\n'
     '(place / "own.py").write_text("def half(x):\\n  return x * 2\\n")\n'
-    'found.append(mutation.passes(place, ["test_own.py"]))\n'
+    'found.append(mutation.is_noticed(place, ["test_own.py"]))\n'
     'mutation.TIMEOUT = 0.3\n'
     '(place / "own.py").write_text("while True:\\n  pass\\n")\n'
-    'found.append(mutation.passes(place, ["test_own.py"]))\n'
+    'found.append(mutation.is_noticed(place, ["test_own.py"]))\n'
     'print(json.dumps(found))\n'
   )
   said = subprocess.check_output(
     [sys.executable, '-c', code, str(tmp_path)], cwd=scripts.ROOT, text=True
   )
-  assert json.loads(said) == [True, False, False]
+  assert json.loads(said) == [False, True, True]
+
+
+def test_modules_that_are_done_are_not_measured_again(tmp_path):
+  path = tmp_path / 'mutation.json'
+  assert mutation.begun(path) == ([], 0.0)
+  rows = [{'module': 'losses/ppo', 'changes': 3, 'noticed': 2}]
+  mutation.write(path, rows, 12.0)
+  assert mutation.begun(path) == (rows, 12.0)
+  saved = json.loads(path.read_text())
+  path.write_text(json.dumps({**saved, 'commit': 'another'}))
+  with pytest.raises(SystemExit, match='is of another and this is'):
+    mutation.begun(path)

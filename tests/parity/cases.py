@@ -23,7 +23,7 @@ FLOAT64_TOLERANCE = 1e-12
 # profile asks for.
 num_examples = hypothesis.settings.default.max_examples
 parity_settings = hypothesis.settings(
-  max_examples=200 if num_examples <= 100 else num_examples,
+  max_examples=200 if num_examples == 100 else num_examples,
   deadline=None,
   suppress_health_check=list(hypothesis.HealthCheck),
 )
