@@ -278,7 +278,7 @@ def write(path: pathlib.Path, rows: Sequence[Row], seconds: float) -> None:
 
   record.write_result(
     path,
-    sorted(rows, key=lambda row: row['module']),
+    sorted(rows, key=lambda row: str(row['module'])),
     command=shlex.join(['python', '-m', 'benchmarks.mutation', *sys.argv[1:]]),
     seeds=[],
     seconds=seconds,

@@ -94,11 +94,15 @@ def effects_of(folders: Sequence[pathlib.Path]) -> Rows:
         [one.student for one in gains],
       )
     )
-    row = {'side': side, 'prompted': prompted.interval()}
-    row |= {'student': student.interval(), 'share': None}
-    if prompted.interval()[0] > 0:
-      row['share'] = share(student, prompted)
-    rows.append(row)
+    effect = prompted.interval()
+    rows.append(
+      {
+        'side': side,
+        'prompted': effect,
+        'student': student.interval(),
+        'share': share(student, prompted) if effect[0] > 0 else None,
+      }
+    )
   return rows
 
 
