@@ -127,8 +127,8 @@ def digest(config: Any) -> str:
     for key, value in vars(config).items()
     if key.endswith('_from')
   }
-  whole = {**session.fingerprint(config), **sources}
-  whole |= {'length': session.planned_steps(config)}
+  whole = {**identity.fingerprint(config), **sources}
+  whole |= {'length': identity.planned_steps(config)}
   text = json.dumps(fingerprint_lib.plain(whole), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
 
