@@ -22,7 +22,7 @@ from typing import Any
 
 from hh_jax.config import FigureConfig, ModelConfig
 from hh_jax.models import sizes
-from hh_jax.stages import distill, inputs, pm, pmp, pretrain, session
+from hh_jax.stages import distill, identity, inputs, pm, pmp, pretrain
 from hh_jax.training import fingerprint as fingerprint_lib
 from hh_jax.training import workdir as workdir_lib
 

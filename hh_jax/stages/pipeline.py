@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hh_jax.config import PipelineConfig
-from hh_jax.stages import inputs, pipeline_results, session
+from hh_jax.stages import identity, inputs, pipeline_results
 from hh_jax.stages.pipeline_plan import Planned, plan
 from hh_jax.training import workdir as workdir_lib
 

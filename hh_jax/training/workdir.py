@@ -34,6 +34,7 @@ CONFIG = 'config.json'
 RECORD = 'run.json'
 DONE = 'DONE'
 LOCK = '.lock'
+_LOCK_TRIES, _LOCK_PAUSE = 5, 0.02  # seconds
 WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*')
 
 Workdir = str | os.PathLike[str]
@@ -77,7 +78,7 @@ def hold(workdir: Workdir) -> None:
   try:
     file = (folder / LOCK).open('wb')
     _held[folder] = file
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _lock(file)
   except BlockingIOError:
     release(folder)
     raise ValueError(
@@ -88,11 +89,37 @@ def hold(workdir: Workdir) -> None:
     log.info('%s cannot be locked: %s', folder, error)
 
 
+def _lock(file: IO[bytes]) -> None:
+  """Takes a lock; `is_held`, which holds it for a moment, is waited for.
+
+  Raises:
+    BlockingIOError: Another process keeps it.
+  """
+  for _ in range(_LOCK_TRIES - 1):
+    try:
+      return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      time.sleep(_LOCK_PAUSE)
+  return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def release(workdir: Workdir) -> None:
   """Lets other processes work in a folder that this one holds, if it does."""
   file = _held.pop(pathlib.Path(workdir).resolve(), None)
   if file is not None:
     file.close()
+
+
+def is_held(workdir: Workdir) -> bool:
+  """Whether a process holds a folder, as far as its file system can tell."""
+  try:
+    with (pathlib.Path(workdir) / LOCK).open('rb') as file:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return True
+  except OSError:  # no such folder, or a file system without locks
+    return False
+  return False
 
 
 def prepare(

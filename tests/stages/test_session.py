@@ -17,7 +17,7 @@ from hh_jax.config import (
   RejectionConfig,
 )
 from hh_jax.models import ladder
-from hh_jax.stages import session
+from hh_jax.stages import identity, session
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import workdir
 from tests.stages import toys
