@@ -12,9 +12,9 @@ from configs import presets
 from hh_jax.config import parse_arg
 from hh_jax.launch.sweep import Stage, Sweep, Value
 
-# Devices (fsdp, tensor) of every size on the ladder: batches of 32 divide, and
-# weights, gradients and Adam's moments, 16 bytes a weight, take at most half
-# of 95 GB each. Chosen by that arithmetic; the speed is not measured yet.
+# Devices (fsdp, tensor) of every size of the ladder. Batches of 32 divide, and
+# weights, gradients and Adam's moments in float32 take less than 2 GB a device.
+# Chosen by that arithmetic; their speed is not measured yet.
 MESHES = {
   '13m': (4, 1),
   '42m': (4, 1),

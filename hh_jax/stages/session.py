@@ -24,6 +24,7 @@ from hh_jax.config import LoopConfig, require_positions
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import identity, loading
+from hh_jax.training import distributed
 from hh_jax.training import loop as loop_lib
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import state as state_lib
@@ -74,7 +75,8 @@ class Session:
     tokenizer: Tokenizer,
   ) -> str:
     """Closes a stage that trained: writes what `hh_jax.load` needs too."""
-    loading.describe_model(self.workdir, self.stage, model, tokenizer)
+    if distributed.is_first():
+      loading.describe_model(self.workdir, self.stage, model, tokenizer)
     trained = {
       'steps': int(state.step),
       'state_sha256': state_lib.state_sha256(state),
@@ -89,10 +91,12 @@ class Session:
 
   def _mark_done(self, line: str, values: Mapping[str, Any]) -> str:
     """Writes the result and frees the folder; returns the one line."""
-    seconds = round(time.time() - self.started, 1)
-    workdir_lib.write_done(
-      self.workdir, {'line': line, **values, 'seconds': seconds}
-    )
+    distributed.wait('done')
+    if distributed.is_first():
+      seconds = round(time.time() - self.started, 1)
+      workdir_lib.write_done(
+        self.workdir, {'line': line, **values, 'seconds': seconds}
+      )
     workdir_lib.release(self.workdir)
     return line
 
@@ -120,13 +124,15 @@ def begin(
     whole[name] = source.state_sha256
     require_positions(source.model.config, config.data)
   identity.check(config, workdir)
-  folder = workdir_lib.prepare(
-    workdir,
-    dataclasses.asdict(config),
-    whole,
-    identity.planned_steps(config),
-    is_first=jax.process_index() == 0,
-  )
+  folder = pathlib.Path(workdir)
+  if distributed.is_first():
+    workdir_lib.prepare(
+      folder,
+      dataclasses.asdict(config),
+      whole,
+      identity.planned_steps(config),
+    )
+  distributed.wait('workdir')
   _enable_compilation_cache(config.loop)
   return Session(
     stage=stage,

@@ -41,6 +41,19 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
     ) from error
 
 
+def is_first() -> bool:
+  """Whether this is the process that writes what all of them know."""
+  return jax.process_index() == 0
+
+
+def wait(name: str) -> None:
+  """Waits until every process has come to the same place."""
+  if jax.process_count() > 1:
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices(name)
+
+
 def require_same(text: str) -> None:
   """Raises ValueError unless every process gives the same text."""
   from jax.experimental import multihost_utils

@@ -127,9 +127,10 @@ def prepare(
   config_dict: Mapping[str, Any],
   fingerprint: Mapping[str, Any],
   total_steps: int | None = None,
-  is_first: bool = True,
 ) -> pathlib.Path:
   """Makes the folder of a run, or checks that it is this run's.
+
+  Of several processes the first one calls this.
 
   A run that only claimed its folder left nothing to protect: another one
   takes it over. A finished run is left as it is, unless it is to be made
@@ -140,7 +141,6 @@ def prepare(
     config_dict: All of its config, as JSON.
     fingerprint: What must be equal for the run to be continued.
     total_steps: Where the run is to end, if that is its config's to say.
-    is_first: Whether this process is the one of several that locks the folder.
 
   Returns:
     The folder, with this config and the versions of the code that started
@@ -155,8 +155,7 @@ def prepare(
   done = read_done(folder)
   if done and (total_steps is None or done['steps'] >= total_steps):
     return folder
-  if is_first:
-    hold(folder)
+  hold(folder)
   now = provenance.versions() | provenance.sources()
   if has_work(folder):
     record = read_record(folder)
