@@ -29,6 +29,8 @@ BY_SIZE = {
   for size, (fsdp, tensor) in MESHES.items()
 }
 
+ONE_DEVICE = {'loop.mesh_fsdp': 1, 'loop.mesh_tensor': 1}
+
 PM_FROM = {'init_from': 'pmp'}
 POLICY_FROM = {'policy_from': 'distill', 'pm_from': 'pm'}
 

@@ -16,7 +16,8 @@ def get_sweep(arg: str | None = None) -> Sweep:
   evaluate = Stage(
     'evaluate',
     {'pm_from': 'pm', 'reference_from': 'distill', 'rlhf_from': 'rlhf'},
+    fixed=chain.ONE_DEVICE,
   )
-  rejection = Stage('rejection', chain.POLICY_FROM)
+  rejection = Stage('rejection', chain.POLICY_FROM, fixed=chain.ONE_DEVICE)
   stages = (*chain.to_rlhf(), rejection, evaluate)
   return chain.sweep(stages, choice, values)

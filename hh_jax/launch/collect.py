@@ -15,6 +15,7 @@ import csv
 import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def numbers(
       yield f'{prefix}{name}', (low, mid, high)
 
 
-def _is_interval(value: object) -> bool:
+def _is_interval(value: object) -> TypeGuard[list[float]]:
   return (
     isinstance(value, list)
     and len(value) == 3
@@ -143,7 +144,11 @@ def rows(results: Sequence[Result]) -> dict[str, list[dict[str, object]]]:
   tables: dict[str, list[dict[str, object]]] = {}
   for result in results:
     value = list(result.interval) if result.interval else result.mid
-    row = {**result.axes, 'number': result.name, 'value': value}
+    row: dict[str, object] = {
+      **result.axes,
+      'number': result.name,
+      'value': value,
+    }
     row['seeds'] = len(result.seeds)
     tables.setdefault(result.stage, []).append(row)
   return tables

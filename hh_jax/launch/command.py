@@ -59,19 +59,17 @@ def parse(args: Sequence[str]) -> Request:
   Raises:
     UsageError: One is unknown, missing or malformed.
   """
-  action, rest = ACTIONS[0], list(args)
-  if rest and not rest[0].startswith('-'):
-    action = rest.pop(0)
-  if action not in ACTIONS:
-    raise cli.UsageError(f'{action!r} is unknown{nearest(action, [*ACTIONS])}')
-  for_all = tuple(arg for arg in rest if arg.startswith(_FOR_ALL))
+  for_all = tuple(arg for arg in args if arg.startswith(_FOR_ALL))
   parser = flags.FlagValues()
   for name in ('sweep', 'workdir', 'executor'):
     flags.DEFINE_string(name, None, '', flag_values=parser)
   try:
-    _, *extra = parser(['', *(arg for arg in rest if arg not in for_all)])
+    _, *words = parser(['', *(arg for arg in args if arg not in for_all)])
   except flags.Error as error:
     raise cli.UsageError(str(error)) from None
+  action, *extra = words or ACTIONS[:1]
+  if action not in ACTIONS:
+    raise cli.UsageError(f'{action!r} is unknown{nearest(action, [*ACTIONS])}')
   if extra:
     raise cli.UsageError(
       f'argument {extra[0]!r} is not a flag; --help explains'

@@ -136,16 +136,15 @@ def test_a_killed_trial_goes_on_when_the_sweep_is_run_again(
   assert code == 0, said
   assert '6 trials, 3 to run' in said
   assert outcomes(tmp_path) == outcomes(undisturbed)
-  assert 'resumed after step' in (
-    tmp_path / 'logs' / 'pretrain-seed=0.log'
-  ).read_text()
+  assert (
+    'resumed after step'
+    in (tmp_path / 'logs' / 'pretrain-seed=0.log').read_text()
+  )
   code, _, said = finish(sweep, tmp_path, cache)
   assert code == 0 and '6 trials, 0 to run' in said
 
 
-def test_a_stopped_sweep_saves_and_goes_on(
-  sweep, cache, undisturbed, tmp_path
-):
+def test_a_stopped_sweep_saves_and_goes_on(sweep, cache, undisturbed, tmp_path):
   folder = tmp_path / 'pretrain-seed=0'
   child = start(sweep, tmp_path, cache)
   wait_for(child, lambda: num_lines(folder) >= 5)
@@ -195,5 +194,3 @@ def test_status_and_results(sweep, cache, undisturbed):
   assert float(row['low']) < float(row['mid']) < float(row['high'])
   page = (undisturbed / 'report.html').read_text()
   assert 'pm-harmless_weight=4.0-seed=1' in page and '<figure>' in page
-
-

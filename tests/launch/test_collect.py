@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
 from hh_jax.launch import collect
@@ -54,7 +55,7 @@ def test_seeds_are_one_row_with_an_interval(finished):
   assert accuracy.axes == {'size': 'nano0', 'harmless_weight': 1.0}
   assert accuracy.seeds == (0, 1, 2)
   assert accuracy.values == (0.6, 0.7, 0.75)
-  wanted = bootstrap.mean_interval([0.6, 0.7, 0.75])
+  wanted = bootstrap.mean_interval(np.array([0.6, 0.7, 0.75]))
   assert accuracy.interval == pytest.approx(wanted)
   assert accuracy.interval[0] < accuracy.mid < accuracy.interval[2]
   assert found['elo'].interval == accuracy.interval

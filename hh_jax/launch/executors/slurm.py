@@ -102,8 +102,10 @@ class Job:
       )
     code = _wait(process)
     if code == exit_codes.STOPPED:
+      if task.global_rank:
+        return code  # the first task requeues the job of all
       # submitit's handler of this signal calls `checkpoint` and requeues.
-      os.kill(os.getpid(), _requeue_signal())
+      os.kill(os.getpid(), requeue_signal())
     if code:
       record = states.write_end(trial, code, is_failed=code > 0)
       raise RuntimeError(f'{trial.name}: {states.spell_end(record)}')
@@ -259,11 +261,11 @@ def _import() -> Any:
   return submitit
 
 
-def _requeue_signal() -> int:
-  """The signal that submitit of this version takes for a preemption."""
+def requeue_signal() -> signal.Signals:
+  """The signal that submitit takes for a preemption."""
   from submitit.core import job_environment
 
-  return job_environment.USR_SIG
+  return signal.Signals[f'SIG{job_environment.JobEnvironment.USR_SIG}']
 
 
 def _port(job_id: str) -> int:

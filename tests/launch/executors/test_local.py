@@ -145,7 +145,10 @@ def test_a_signal_stops_all_and_starts_none(tmp_path, number):
   thread.join()
   assert outcome.line() == '2 stopped, 1 not started'
   assert outcome.exit_code == 75
-  assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+  assert signal.getsignal(number) in (
+    signal.SIG_DFL,
+    signal.default_int_handler,
+  )
 
 
 def test_a_trial_that_another_process_works_on_is_waited_for(tmp_path):

@@ -1,9 +1,11 @@
 """Job arrays through submitit: what sbatch is given, and real local jobs."""
 
 import dataclasses
+import os
 import pathlib
 import re
 import sys
+import time
 
 import pytest
 import submitit
@@ -45,7 +47,7 @@ def test_one_call_submits_the_whole_sweep_as_arrays(cluster, chain):
   assert launch(chain, partition='gpu').line() == '16 submitted'
   found = [directives(text) for text in scripts(cluster)]
   # Four pretrainings at once, then what starts from each of them.
-  assert found[0]['array'] == '0-3%256'
+  assert found[0]['array'] == '0-3%4'
   assert 'dependency' not in found[0]
   after = [d['dependency'] for d in found[1:]]
   assert len(after) == 8 and len(set(after)) == 8
@@ -78,7 +80,7 @@ def test_jobs_that_are_still_there_are_not_submitted_again(
   outcome = launch([*chain[:4], chain[4]])
   assert outcome.line() == '3 submitted, 2 queued or running'
   again, after = map(directives, scripts(cluster))
-  assert again['array'] == '0-1%256'
+  assert again['array'] == '0-1%2'
   assert after['dependency'] == f'afterok:{states.read_job(chain[0])}'
 
 
@@ -158,9 +160,9 @@ FINISH"""
 
 @pytest.mark.slow
 def test_a_job_whose_time_is_up_is_saved_and_requeued(tmp_path):
-  """submitit asks the job as the cluster would; the trial gets a SIGTERM."""
+  """The job gets submitit's signal, as from Slurm; the trial a SIGTERM."""
   code = f"""
-import pathlib, signal, sys, time
+import os, pathlib, signal, sys, time
 folder = pathlib.Path({str(tmp_path)!r})
 
 def stop(*_):
@@ -169,19 +171,19 @@ def stop(*_):
 
 if not (folder / 'saved').exists():
   signal.signal(signal.SIGTERM, stop)
-  (folder / 'started').touch()
+  (folder / 'job').write_text(str(os.getppid()))
   time.sleep(60)
 FINISH"""
   trial = trials.fake(tmp_path, 'a', code)
   executor = submitit.AutoExecutor(tmp_path / 'jobs', cluster='local')
   executor.update_parameters(timeout_min=5)
   job = executor.submit(slurm.Job(), trial)
-  started = tmp_path / 'started'
+  running = tmp_path / 'job'
   for _ in range(600):
-    if started.exists():
+    if running.exists() and running.read_text():
       break
-    slurm.time.sleep(0.1)
-  job._interrupt(timeout=False)
+    time.sleep(0.1)
+  os.kill(int(running.read_text()), slurm.requeue_signal())
   job.wait()
   assert (tmp_path / 'saved').exists()
   assert states.is_done(trial), print_log([trial])

@@ -13,9 +13,7 @@ class Recorder:
   """Names of classes become functions that return what they were given."""
 
   def __getattr__(self, name):
-    return lambda *args, **kwargs: types.SimpleNamespace(
-      kind=name, args=args, **kwargs
-    )
+    return lambda **fields: types.SimpleNamespace(kind=name, **fields)
 
 
 class Experiment:
@@ -69,7 +67,7 @@ def test_ready_trials_are_jobs_of_one_experiment(tmp_path, monkeypatch):
   assert packaged.executable_spec.image_path == 'registry/hh_jax:1'
   assert [job.name for job in experiment.added] == ['a', 'b']
   assert [job.args for job in experiment.added] == [
-    trial.command('python') for trial in todo[:2]
+    trial.command() for trial in todo[:2]
   ]
   devices = [job.executor.requirements.A100 for job in experiment.added]
   assert devices == [8, 16]
