@@ -22,6 +22,7 @@ from hh_jax.generation.plan import round_up
 from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
 from hh_jax.ops.attention import DENSE_LIMIT
+from hh_jax.training import state as state_lib
 from hh_jax.types import Packed, Params
 
 NUM_ITEMS = 512  # packed together
@@ -80,7 +81,8 @@ def _read_rows(
   for start in range(0, num_used, size):
     stop = start + min(size, packing.row_bucket(num_used - start))
     rows = batch.rows(start, stop)
-    parts.append(np.asarray(_scores_of_tokens(model, params, rows)).reshape(-1))
+    scores = state_lib.to_host(_scores_of_tokens(model, params, rows))
+    parts.append(scores.reshape(-1))
   return np.concatenate(parts)
 
 

@@ -88,6 +88,7 @@ def run(
     require_inputs(config)
     if group is not None:
       processes.require_reachable(group)
+      processes.require_spread(config)
   except USER_ERRORS as error:
     fail(error)
   if argv is None:

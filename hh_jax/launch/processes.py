@@ -15,7 +15,15 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from hh_jax.config import (
+  DistillConfig,
+  PMConfig,
+  PMPConfig,
+  PretrainConfig,
+)
+
 FLAGS = ('coordinator', 'num_processes', 'process_id')
+SPREAD = (PretrainConfig, DistillConfig, PMPConfig, PMConfig)
 _LOOPBACK = re.compile(r'localhost|127\.[\d.]+|\[?::1\]?')
 
 
@@ -68,6 +76,16 @@ def take(args: Sequence[str]) -> tuple[Group | None, list[str]]:
     )
   numbers = [_number(name, found[name]) for name in FLAGS[1:]]
   return Group(found['coordinator'], *numbers), rest
+
+
+def require_spread(config: object) -> None:
+  """Raises ValueError for a stage that does not work over processes yet."""
+  if not isinstance(config, SPREAD):
+    names = ', '.join(kind.__name__.removesuffix('Config') for kind in SPREAD)
+    raise ValueError(
+      f'{type(config).__name__.removesuffix("Config")} runs in one process; '
+      f'those that run in several are {names}'
+    )
 
 
 def require_reachable(

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from hh_jax.training import state
+from hh_jax.types import Params
 
 # A process that is gone is noticed after as long.
 HEARTBEAT_SECONDS = 10
@@ -52,6 +56,16 @@ def wait(name: str) -> None:
     from jax.experimental import multihost_utils
 
     multihost_utils.sync_global_devices(name)
+
+
+def own_copy(params: Params) -> Params:
+  """Returns parameters that this process can work with alone.
+
+  With several processes all of them must call this.
+  """
+  if jax.process_count() == 1:
+    return params
+  return jax.tree.map(lambda leaf: jnp.asarray(state.to_host(leaf)), params)
 
 
 def require_same(text: str) -> None:

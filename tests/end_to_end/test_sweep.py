@@ -47,7 +47,9 @@ def sweep(tmp_path_factory):
   return path
 
 
-def start(sweep, folder, cache, action='run', executor='local:parallel=2'):
+def start(
+  sweep, folder, cache, action='run', executor='local:parallel=2', flags=()
+):
   return subprocess.Popen(
     [
       sys.executable,
@@ -58,6 +60,7 @@ def start(sweep, folder, cache, action='run', executor='local:parallel=2'):
       f'--executor={executor}',
       f'--workdir={folder}',
       f'--config.loop.compilation_cache={cache}',
+      *flags,
     ],
     cwd=scripts.ROOT,
     env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
@@ -93,14 +96,15 @@ def undisturbed(sweep, cache, tmp_path_factory):
   return folder
 
 
-def process_of(folder):
-  """The process that works in a folder."""
+def process_of(folder, *flags):
+  """The process that works in a folder, the one with these flags."""
+  wanted = {f'--workdir={folder}'.encode(), *(f.encode() for f in flags)}
   for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
     try:
       command = path.read_bytes().split(b'\0')
     except OSError:
       continue
-    if f'--workdir={folder}'.encode() in command:
+    if wanted <= set(command):
       return int(path.parent.name)
   return None
 
@@ -176,3 +180,33 @@ def test_status_and_results(sweep, cache, undisturbed):
   ]
   page = (undisturbed / 'report.html').read_text()
   assert 'pm-harmless_weight=4.0' in page and '<figure>' in page
+
+
+def test_two_processes_one_of_them_killed_train_as_one(
+  cache, undisturbed, tmp_path
+):
+  """The parameters are split between them; the launcher starts them again."""
+  sweep = tmp_path / 'alone.py'
+  text, _, _ = SWEEP.partition("      Stage('pm'")
+  rest = SWEEP.partition('    ),\n    sizes')
+  sweep.write_text(text + ''.join(rest[1:]))
+  folder = tmp_path / 'pretrain'
+  executor = 'local:processes=2,retries=1'
+  flags = ['--config.loop.mesh_fsdp=2']
+  child = start(sweep, tmp_path, cache, executor=executor, flags=flags)
+  wait_for(child, lambda: num_lines(folder) >= 5)
+  os.kill(process_of(folder, '--process_id=1'), signal.SIGKILL)
+  killed = time.monotonic()
+  log = tmp_path / 'logs' / 'pretrain.log'
+  wait_for(child, lambda: log.read_text().count('Rank 0 is connected') == 2)
+  assert time.monotonic() - killed < 120
+  _, said = child.communicate(timeout=DEADLINE)
+  assert child.returncode == 0, said
+  assert 'pretrain: signal 9' in said
+  assert 'resumed after step' in log.read_text()
+  for own, other in zip(
+    metrics.read_metrics(folder),
+    metrics.read_metrics(undisturbed / 'pretrain'),
+    strict=True,
+  ):
+    assert own['train/loss'] == pytest.approx(other['train/loss'], rel=1e-4)
