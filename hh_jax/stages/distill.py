@@ -203,9 +203,7 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
     advance=advance,
     total_steps=config.num_steps,
   )
-  # A judge knows the lab alone, whose models fit a host.
-  own = distributed.own_copy(state.params)
-  after = prompt_effect.grade(config, student, own)
+  after = prompt_effect.grade(config, student, state.params)
   kept = prompt_effect.gain(after, before)
   if plain and shown and before and after and distributed.is_first():
     prompt_effect.Gains(

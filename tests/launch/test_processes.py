@@ -2,6 +2,7 @@
 
 import pytest
 
+from hh_jax.config import PMConfig, RLHFConfig
 from hh_jax.launch import processes
 
 GOOD = ['--coordinator=host:1234', '--num_processes=4', '--process_id=3']
@@ -47,3 +48,9 @@ def test_a_loopback_coordinator_of_several_hosts(environ, host):
   processes.require_reachable(group, {})
   processes.require_reachable(group, {'SLURM_JOB_NUM_NODES': '1'})
   processes.require_reachable(processes.Group('node7:1', 2, 0), environ)
+
+
+def test_stages_that_run_in_one_process_say_so():
+  processes.require_spread(PMConfig())
+  with pytest.raises(ValueError, match='RLHF runs in one process; those that'):
+    processes.require_spread(RLHFConfig())
