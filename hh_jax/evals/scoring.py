@@ -16,13 +16,13 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from hh_jax import sharding
 from hh_jax.data import packing, trees
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.generation.plan import round_up
 from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
 from hh_jax.ops.attention import DENSE_LIMIT
-from hh_jax.training import state as state_lib
 from hh_jax.types import Packed, Params
 
 NUM_ITEMS = 512  # packed together
@@ -81,7 +81,7 @@ def _read_rows(
   for start in range(0, num_used, size):
     stop = start + min(size, packing.row_bucket(num_used - start))
     rows = batch.rows(start, stop)
-    scores = state_lib.to_host(_scores_of_tokens(model, params, rows))
+    scores = sharding.to_host(_scores_of_tokens(model, params, rows))
     parts.append(scores.reshape(-1))
   return np.concatenate(parts)
 

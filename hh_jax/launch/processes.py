@@ -20,10 +20,11 @@ from hh_jax.config import (
   PMConfig,
   PMPConfig,
   PretrainConfig,
+  RLHFConfig,
 )
 
 FLAGS = ('coordinator', 'num_processes', 'process_id')
-SPREAD = (PretrainConfig, DistillConfig, PMPConfig, PMConfig)
+SPREAD = (PretrainConfig, DistillConfig, PMPConfig, PMConfig, RLHFConfig)
 _LOOPBACK = re.compile(r'localhost|127\.[\d.]+|\[?::1\]?')
 
 

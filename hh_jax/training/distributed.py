@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hh_jax.training import state
+from hh_jax import sharding
 from hh_jax.types import Params
 
 # A process that is gone is noticed after as long.
@@ -65,7 +65,7 @@ def own_copy(params: Params) -> Params:
   """
   if jax.process_count() == 1:
     return params
-  return jax.tree.map(lambda leaf: jnp.asarray(state.to_host(leaf)), params)
+  return jax.tree.map(lambda leaf: jnp.asarray(sharding.to_host(leaf)), params)
 
 
 def require_same(text: str) -> None:
