@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from hh_jax.config import require_positions
-from hh_jax.launch import cli
+from hh_jax.launch import cli, processes
 from hh_jax.launch import sweep as sweep_lib
 from hh_jax.launch.sweep import Trial
 from hh_jax.stages import identity, inputs
@@ -37,7 +37,7 @@ def parse(trials: Sequence[Trial]) -> tuple[list[Trial], Configs]:
   parsed = [
     dataclasses.replace(
       trial,
-      num_devices=sweep_lib.devices_of(configs[trial.name]),
+      num_devices=processes.devices_of(configs[trial.name]),
       num_steps=identity.planned_steps(configs[trial.name]),
     )
     for trial in trials

@@ -88,7 +88,9 @@ def run(
     require_inputs(config)
     if group is not None:
       processes.require_reachable(group)
-      processes.require_spread(config)
+      processes.require_spread(config_type, group.num_processes)
+      num_devices = processes.devices_of(config)
+      processes.require_even(num_devices, group.num_processes)
   except USER_ERRORS as error:
     fail(error)
   if argv is None:

@@ -11,9 +11,11 @@ them; nothing is guessed from the machine.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hh_jax.config import (
   DistillConfig,
@@ -79,14 +81,29 @@ def take(args: Sequence[str]) -> tuple[Group | None, list[str]]:
   return Group(found['coordinator'], *numbers), rest
 
 
-def require_spread(config: object) -> None:
-  """Raises ValueError for a stage that does not work over processes yet."""
-  if not isinstance(config, SPREAD):
+def require_spread(kind: type[Any], number: int) -> None:
+  """Raises ValueError unless a stage, by its config, runs in processes."""
+  if number > 1 and not issubclass(kind, SPREAD):
     names = ', '.join(kind.__name__.removesuffix('Config') for kind in SPREAD)
     raise ValueError(
-      f'{type(config).__name__.removesuffix("Config")} runs in one process; '
-      f'those that run in several are {names}'
+      f'{kind.__name__.removesuffix("Config")} runs in one process, not in '
+      f'{number}; those that run in several are {names}'
     )
+
+
+def require_even(num_devices: int, number: int) -> None:
+  """Raises ValueError unless processes share a mesh evenly."""
+  if num_devices % number:
+    raise ValueError(
+      f'{number} processes do not share the {num_devices} devices of the mesh '
+      'evenly; set loop.mesh_data, mesh_fsdp and mesh_tensor'
+    )
+
+
+def devices_of(config: Any) -> int:
+  """Returns how many devices the mesh of a config has."""
+  loop = config.loop
+  return math.prod((loop.mesh_data, loop.mesh_fsdp, loop.mesh_tensor))
 
 
 def require_reachable(

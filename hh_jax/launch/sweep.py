@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from hh_jax.config import (
   RLHFConfig,
 )
 from hh_jax.config.convert import nearest
+from hh_jax.launch import processes
 
 Value = bool | int | float | str
 Values = Mapping[str, Value]
@@ -141,10 +141,14 @@ def ready(trials: Sequence[Trial]) -> list[Trial]:
   return [t for t in trials if not names & set(t.starts.values())]
 
 
-def devices_of(config: Any) -> int:
-  """Returns how many devices the mesh of a config has."""
-  loop = config.loop
-  return math.prod((loop.mesh_data, loop.mesh_fsdp, loop.mesh_tensor))
+def require_processes(trial: Trial, number: int) -> None:
+  """Raises ValueError unless a trial can run in so many processes."""
+  try:
+    kind = CONFIGS[trial.script]
+    processes.require_spread(kind, number)
+    processes.require_even(trial.num_devices, number)
+  except ValueError as error:
+    raise ValueError(f'{trial.name}: {error}') from None
 
 
 def _trial(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hh_jax.config import PMConfig, RLHFConfig
+from hh_jax.config import RejectionConfig, RLHFConfig
 from hh_jax.launch import processes
 
 GOOD = ['--coordinator=host:1234', '--num_processes=4', '--process_id=3']
@@ -51,6 +51,15 @@ def test_a_loopback_coordinator_of_several_hosts(environ, host):
 
 
 def test_stages_that_run_in_one_process_say_so():
-  processes.require_spread(PMConfig())
-  with pytest.raises(ValueError, match='RLHF runs in one process; those that'):
-    processes.require_spread(RLHFConfig())
+  processes.require_spread(RLHFConfig, 8)
+  processes.require_spread(RejectionConfig, 1)
+  with pytest.raises(ValueError, match='Rejection runs in one process, not in'):
+    processes.require_spread(RejectionConfig, 2)
+
+
+def test_processes_share_a_mesh_evenly():
+  processes.require_even(8, 2)
+  with pytest.raises(
+    ValueError, match='2 processes do not share the 1 '
+  ):
+    processes.require_even(1, 2)

@@ -24,7 +24,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hh_jax.launch import processes, states
+from hh_jax.launch import processes, states, sweep
 from hh_jax.launch.executors import tools
 from hh_jax.launch.executors.outcome import Outcome
 from hh_jax.launch.sweep import Trial
@@ -131,6 +131,7 @@ def manifest(trial: Trial, options: Options) -> dict[str, Any]:
   require_shared(trial)
   topology = topology_of(trial, options.accelerator)
   num_hosts = trial.num_devices // CHIPS_PER_HOST
+  sweep.require_processes(trial, num_hosts)
   labels = {'kueue.x-k8s.io/queue-name': options.queue} if options.queue else {}
   fails = {
     'action': 'FailJob',

@@ -23,7 +23,8 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import IO
 
-from hh_jax.launch import states
+from hh_jax.launch import processes as processes_lib
+from hh_jax.launch import states, sweep
 from hh_jax.launch.executors.outcome import EXIT_FAILED, Outcome
 from hh_jax.launch.sweep import Trial
 from hh_jax.training import exit_codes
@@ -100,6 +101,8 @@ def launch(trials: Sequence[Trial], options: Options) -> Outcome:
     trials: Those that are not done, each after those it starts from.
     options: How many at a time.
   """
+  for trial in trials:
+    sweep.require_processes(trial, options.processes)
   waiting = list(trials)
   running: list[Running] = []
   ended: dict[str, str] = {}
@@ -153,14 +156,10 @@ def _run(trial: Trial, options: Options, attempt: int = 0) -> Running:
   states.logs(trial).mkdir(parents=True, exist_ok=True)
   states.forget_end(trial)
   command = trial.command(sys.executable)
-  number = options.processes
-  together = [
-    f'--coordinator=localhost:{_free_port()}',
-    f'--num_processes={number}',
-  ]
+  coordinator = f'localhost:{_free_port()}'
   processes = []
-  for index in range(number):
-    own = [*together, f'--process_id={index}'] if number > 1 else []
+  for index in range(options.processes):
+    own = processes_lib.flags_of(coordinator, options.processes, index)
     with states.log_file(trial, index).open('ab') as file:
       processes.append(_popen([*command, *own], file))
   log.info('%s: started', trial.name)

@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hh_jax.launch import processes, states
+from hh_jax.launch import processes, states, sweep
 from hh_jax.launch.executors import tools
 from hh_jax.launch.executors.outcome import EXIT_FAILED, Outcome
 from hh_jax.launch.sweep import Trial
@@ -182,6 +182,7 @@ def shape_of(trial: Trial, options: Options) -> tuple[int, int]:
       f'{trial.name} has a mesh of {trial.num_devices} devices, which is no '
       f'multiple of devices_per_node={options.devices_per_node}'
     )
+  sweep.require_processes(trial, nodes)
   return nodes, trial.num_devices // nodes
 
 

@@ -65,6 +65,7 @@ def line_of(trial: Trial, options: Options) -> str:
   jobset.require_shared(trial)
   jobset.topology_of(trial, accelerator)
   num_hosts = trial.num_devices // jobset.CHIPS_PER_HOST
+  sweep.require_processes(trial, num_hosts)
   # The shell of the pod fills in what GKE tells each host of a slice.
   coordinator = f'${{TPU_WORKER_HOSTNAMES%%,*}}:{jobset.PORT}'
   joined = processes.flags_of(coordinator, num_hosts, '$TPU_WORKER_ID')

@@ -175,7 +175,8 @@ import pathlib, sys
 folder = pathlib.Path({folder!r})
 (folder / sys.argv[3]).write_text(' '.join(sys.argv[1:3]))
 FINISH"""
-  todo = [trials.fake(tmp_path, 'a', code.format(folder=str(tmp_path)))]
+  code = code.format(folder=str(tmp_path))
+  todo = [trials.fake(tmp_path, 'a', code, num_devices=4)]
   assert launch(todo, processes=2).exit_code == 0
   told = [(tmp_path / f'--process_id={i}').read_text() for i in (0, 1)]
   assert told[0] == told[1]
@@ -190,11 +191,21 @@ import os, signal, sys, time
 if sys.argv[3] == '--process_id=1':
   os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(60)"""
-  todo = [trials.fake(tmp_path, 'a', code)]
+  todo = [trials.fake(tmp_path, 'a', code, num_devices=2)]
   started = time.monotonic()
   assert launch(todo, processes=2).line() == '1 stopped'
   assert time.monotonic() - started < 20
   assert states.read_end(todo[0])['exit_code'] == -signal.SIGKILL
+
+
+def test_processes_that_share_no_mesh_are_refused_before_any_starts(tmp_path):
+  todo = [
+    trials.fake(tmp_path, 'a', num_devices=2),
+    trials.fake(tmp_path, 'b', num_devices=1),
+  ]
+  with pytest.raises(ValueError, match='b: 2 processes do not share the 1 dev'):
+    launch(todo, processes=2)
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('name', ['parallel', 'processes', 'retries'])
