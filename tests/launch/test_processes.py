@@ -59,7 +59,5 @@ def test_stages_that_run_in_one_process_say_so():
 
 def test_processes_share_a_mesh_evenly():
   processes.require_even(8, 2)
-  with pytest.raises(
-    ValueError, match='2 processes do not share the 1 '
-  ):
+  with pytest.raises(ValueError, match='2 processes do not share the 1 '):
     processes.require_even(1, 2)

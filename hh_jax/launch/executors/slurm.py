@@ -257,7 +257,7 @@ def _import() -> Any:
     import submitit
   except ImportError:
     raise ValueError(
-      "--executor=slurm needs submitit: pip install 'hh_jax[launch]'"
+      '--executor=slurm needs submitit: pip install submitit'
     ) from None
   return submitit
 
