@@ -15,14 +15,7 @@ import pathlib
 from collections.abc import Sequence
 
 from hh_jax.launch import checks, cli, collect, command, states
-from hh_jax.launch.executors import (
-  jobset,
-  lines,
-  local,
-  slurm,
-  xmanager,
-  xpk,
-)
+from hh_jax.launch.executors import jobset, lines, local, slurm, xmanager, xpk
 from hh_jax.training import files
 
 EXECUTORS = {
@@ -68,7 +61,11 @@ def write_results(workdir: str, trials: Sequence[command.Trial]) -> int:
   folder.mkdir(parents=True, exist_ok=True)
   files.write_atomic(folder / CSV, collect.to_csv(results))
   page = sweep.write(
-    folder, cli.command_line(), collect.rows(results), states.rows(trials)
+    folder,
+    cli.command_line(),
+    collect.rows(results),
+    states.rows(trials),
+    {result.name for result in results if result.is_count},
   )
   done = sum(map(states.is_done, trials))
   print(f'{done} of {len(trials)} trials are done: {folder / CSV}, {page}')

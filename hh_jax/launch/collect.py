@@ -36,12 +36,17 @@ class Result:
   axes: Values  # without the seed
   name: str
   seeds: tuple[int, ...]
-  values: tuple[float, ...]  # one a seed
+  values: tuple[float, ...]  # one a seed; whole ones stay whole
   interval: Interval | None  # over seeds; of the one seed, over its items
 
   @property
   def mid(self) -> float:
     return float(np.mean(self.values))
+
+  @property
+  def is_count(self) -> bool:
+    """Whether it counts what was read or done, and measures nothing."""
+    return all(isinstance(value, int) for value in self.values)
 
 
 def collect(trials: Sequence[Trial]) -> list[Result]:
@@ -99,7 +104,7 @@ def numbers(
     if isinstance(value, Mapping):
       yield from numbers(value, f'{prefix}{name}.')
     elif isinstance(value, int | float):
-      yield f'{prefix}{name}', (float(value),) * 3
+      yield f'{prefix}{name}', (value, value, value)
     elif _is_interval(value):
       low, mid, high = map(float, value)
       yield f'{prefix}{name}', (low, mid, high)

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hh_jax.models import sizes
 from hh_jax.report import layout, lines, page
@@ -21,7 +21,7 @@ from hh_jax.training import files
 NUMBER, VALUE, SEEDS = 'number', 'value', 'seeds'
 FIGURES = 'figures'
 
-_COUNTS = ('seconds', 'steps', 'num_', 'left_out', 'data_card')
+_SECONDS = 'seconds'
 _MOST_DRAWN = 6  # numbers of a stage
 _SIZE = 'size'
 
@@ -31,6 +31,7 @@ def write(
   command: str,
   tables: Mapping[str, Sequence[run_lib.Row]],
   trials: Sequence[run_lib.Row],
+  counts: Collection[str] = (),
 ) -> pathlib.Path:
   """Writes `report.html` of a sweep; returns its path.
 
@@ -40,9 +41,10 @@ def write(
     tables: Stage -> rows of its axes, `number`, `value` and `seeds`; a value
       is a number or `[low, mid, high]`.
     trials: One row a trial, as it is to be shown.
+    counts: Numbers that measure nothing.
   """
   folder = pathlib.Path(workdir)
-  sections = [_section(stage, rows) for stage, rows in tables.items()]
+  sections = [_section(stage, rows, counts) for stage, rows in tables.items()]
   pictures = [picture for section in sections for picture in section.pictures]
   sections.append(
     layout.Section(
@@ -66,10 +68,12 @@ def write(
   return path
 
 
-def _section(stage: str, rows: Sequence[run_lib.Row]) -> layout.Section:
+def _section(
+  stage: str, rows: Sequence[run_lib.Row], counts: Collection[str]
+) -> layout.Section:
   """One stage: its main numbers, wide and drawn, and all of them."""
   points = by_point(rows)
-  names = [name for name in _names(rows) if not name.startswith(_COUNTS)]
+  names = [name for name in _names(rows) if name not in (*counts, _SECONDS)]
   main = names[:_MOST_DRAWN]
   columns = [*_axes(rows), SEEDS, *main]
   return layout.Section(

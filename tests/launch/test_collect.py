@@ -55,6 +55,7 @@ def test_seeds_are_one_row_with_an_interval(finished):
   assert accuracy.axes == {'size': 'nano0', 'harmless_weight': 1.0}
   assert accuracy.seeds == (0, 1, 2)
   assert accuracy.values == (0.6, 0.7, 0.75)
+  assert found['steps'].is_count and not accuracy.is_count
   wanted = bootstrap.mean_interval(np.array([0.6, 0.7, 0.75]))
   assert accuracy.interval == pytest.approx(wanted)
   assert accuracy.interval[0] < accuracy.mid < accuracy.interval[2]
@@ -94,4 +95,4 @@ def test_rows_of_a_page(finished):
 
 def test_what_is_no_number_is_left_to_its_file(tmp_path):
   values = {'line': 'x', 'flag': True, 'rows': [{'a': 1}], 'deep': {'n': 2}}
-  assert list(collect.numbers(values)) == [('deep.n', (2.0, 2.0, 2.0))]
+  assert list(collect.numbers(values)) == [('deep.n', (2, 2, 2))]

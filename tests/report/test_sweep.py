@@ -24,7 +24,8 @@ TRIALS = [
 
 
 def test_the_page_shows_numbers_and_trials(tmp_path):
-  path = sweep.write(tmp_path / 'ladder', 'python -m x', TABLES, TRIALS)
+  counts = ['num_comparisons']
+  path = sweep.write(tmp_path / 'ladder', 'python -m x', TABLES, TRIALS, counts)
   text = path.read_text()
   assert '<h1>Sweep ladder</h1>' in text
   assert '0.700 [0.650, 0.750]' in text
