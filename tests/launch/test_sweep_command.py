@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
+from experiments import sweep as sweep_script
 from hh_jax.config import PretrainConfig
+from hh_jax.launch import cli
 from hh_jax.training import workdir
 from tests import scripts
 
@@ -38,7 +40,7 @@ def run(*args, sweep=LADDER):
 
 
 def refusal(*args, **more):
-  """The one line that is answered, within the time."""
+  """The one line that the command answers with, within the time."""
   done, seconds = run(*args, **more)
   assert done.returncode == 2, done.stderr
   assert done.stdout == ''
@@ -47,6 +49,25 @@ def refusal(*args, **more):
   assert lines[0].startswith('error: ')
   assert seconds < MAX_SECONDS
   return lines[0]
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch):
+  """As `refusal`, in this process."""
+  monkeypatch.chdir(scripts.ROOT)
+  monkeypatch.setattr(cli.console, 'show_log', lambda: None)
+
+  def answer(*args, sweep=LADDER):
+    given = [f'--sweep={sweep}'] if sweep else []
+    with pytest.raises(SystemExit) as caught:
+      cli.answer(sweep_script.main, ['sweep', *given, *map(str, args)])
+    assert caught.value.code == 2
+    out, line = capsys.readouterr()
+    assert out == '' and line.startswith('error: ')
+    assert line.count('\n') == 1 and line.endswith('\n')
+    return line
+
+  return answer
 
 
 def write_sweep(folder, stages, more=''):
@@ -102,8 +123,8 @@ def test_help():
     (['--workdir=w', '--config.loop.mesh_data=3'], 'is not divisible by'),
   ],
 )
-def test_a_wrong_command_is_one_line(args, said):
-  assert said in refusal(*args)
+def test_a_wrong_command_is_one_line(refused, args, said):
+  assert said in refused(*args)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +139,8 @@ def test_a_wrong_command_is_one_line(args, said):
     (f'{LADDER},seeds=0', 'at least one stage, one size and one seed'),
   ],
 )
-def test_a_wrong_sweep_is_one_line(tmp_path, sweep, said):
-  assert said in refusal(f'--workdir={tmp_path}/w', sweep=sweep)
+def test_a_wrong_sweep_is_one_line(refused, tmp_path, sweep, said):
+  assert said in refused(f'--workdir={tmp_path}/w', sweep=sweep)
   assert not (tmp_path / 'w').exists()
 
 
@@ -174,19 +195,30 @@ def test_a_wrong_sweep_is_one_line(tmp_path, sweep, said):
   ],
 )
 def test_what_is_wrong_in_a_trial_is_told_before_any_is_started(
-  tmp_path, stages, said
+  refused, tmp_path, stages, said
 ):
   sweep = write_sweep(tmp_path, stages)
-  line = refusal(f'--workdir={tmp_path}/w', '--executor=local', sweep=sweep)
+  line = refused(f'--workdir={tmp_path}/w', '--executor=local', sweep=sweep)
   assert said in line
   assert not (tmp_path / 'w').exists()
 
 
-def test_a_sweep_file_of_something_else(tmp_path):
+def test_a_sweep_file_of_something_else(refused, tmp_path):
   path = tmp_path / 'odd.py'
   path.write_text('def get_sweep(arg):\n  return 5\n')
-  line = refusal(f'--workdir={tmp_path}/w', sweep=path)
+  line = refused(f'--workdir={tmp_path}/w', sweep=path)
   assert 'returned a int, not a Sweep' in line
+
+
+def test_a_large_sweep_is_checked_within_the_time(tmp_path):
+  """The whole ladder with five seeds; what is wrong is in the last trials."""
+  line = refusal(
+    f'--workdir={tmp_path}/w',
+    '--executor=local',
+    '--config.loop.mesh_data=3',
+    sweep='experiments/sweeps/ladder.py:world=lab,size=52b,seeds=5',
+  )
+  assert '(175 of 175 trials are wrong; nothing was started)' in line
 
 
 def test_a_folder_that_holds_another_run(tmp_path):
@@ -197,6 +229,7 @@ def test_a_folder_that_holds_another_run(tmp_path):
   assert f'workdir {tmp_path}/pretrain holds another run: ' in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('program', ['sbatch', 'kubectl'])
 def test_a_dead_launcher_tool(tmp_path, monkeypatch, program):
   path = tmp_path / 'bin' / program
