@@ -52,8 +52,8 @@ EXTRAS = {
   ],
   # Public weights and tokenizers of the Hugging Face hub.
   'hf': ['huggingface_hub>=0.30', 'transformers>=4.50'],
-  # Jobs on a Slurm cluster.
-  'launch': ['submitit>=1.5'],
+  # Sweeps on clusters: Slurm, Kubernetes.
+  'launch': ['PyYAML>=6', 'submitit>=1.5'],
   # Preparing the TFDS data set with Beam; reading it needs none of this.
   'tfds': ['apache-beam>=2.60', 'tensorflow-cpu>=2.18'],
   # Compiling for TPU topologies on a machine without one.

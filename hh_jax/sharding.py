@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import (
   AbstractMesh,
   AxisType,
@@ -241,3 +242,12 @@ def constrain_tree(tree: TreeT, layout: str = 'train') -> TreeT:
   return jax.lax.with_sharding_constraint(
     tree, tree_shardings(tree, mesh, layout)
   )
+
+
+def to_host(leaf: jax.Array | np.ndarray | np.generic) -> np.ndarray:
+  """Returns a whole array on this host, gathered from all if it is spread."""
+  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    from jax.experimental import multihost_utils
+
+    leaf = multihost_utils.process_allgather(leaf, tiled=True)
+  return np.asarray(leaf)

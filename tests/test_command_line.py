@@ -45,6 +45,7 @@ def test_help_comes_within_a_second(script):
     ),
     ('pm', ['--config.init_from=nowhere'], ['init_from=nowhere holds no run']),
     ('pm', ['--config.seed=x'], ['seed', 'x']),
+    ('pretrain', ['--process_id=0'], ['--coordinator is missing']),
   ],
 )
 def test_a_wrong_config_is_one_line(tmp_path, script, args, said):

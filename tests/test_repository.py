@@ -17,10 +17,13 @@ import setuptools
 from packaging import requirements, utils
 
 import hh_jax
-from hh_jax.launch import cli
+from experiments import sweep as sweep_script
+from hh_jax.launch import checks, cli
+from hh_jax.launch import command as sweep_command
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOREIGN = {'matplotlib', 'pandas', 'tensorflow', 'torch'}
+LOCKED = ('dev', 'eval', 'launch')  # of them, in constraints.txt
 EXTRAS = 'dev eval feedback harness hf launch plan tfds'.split()
 
 
@@ -95,12 +98,18 @@ def test_the_lazy_package_names_what_it_lacks():
 
 def readme_commands():
   commands = []
-  for file in (ROOT / 'README.md', ROOT / 'experiments' / 'README.md'):
+  pages = [ROOT / 'README.md', ROOT / 'experiments' / 'README.md']
+  for file in (*pages, *sorted((ROOT / 'docs').glob('*.md'))):
     blocks = re.findall(r'```bash\n(.*?)```', file.read_text(), re.DOTALL)
     for block in blocks:
       lines = block.replace('\\\n', ' ').splitlines()
       commands += [shlex.split(line, comments=True) for line in lines]
   return [command for command in commands if command]
+
+
+def is_setting(part):
+  """Whether a part of a command sets a variable of its environment."""
+  return re.match(r'[A-Z_]+=', part) is not None
 
 
 def make_targets():
@@ -117,7 +126,7 @@ def test_readme_has_the_two_commands():
 
 @pytest.mark.parametrize('command', readme_commands(), ids=' '.join)
 def test_every_readme_command_parses(command, monkeypatch):
-  program, *args = command
+  program, *args = [part for part in command if not is_setting(part)]
   if program == 'make':
     assert set(args) <= make_targets()
     return
@@ -128,13 +137,20 @@ def test_every_readme_command_parses(command, monkeypatch):
   assert (ROOT / f'{args[1].replace(".", "/")}.py').is_file()
   if not args[1].startswith('experiments.'):
     return
+  monkeypatch.chdir(ROOT)
+  if args[1] == 'experiments.sweep':
+    request = sweep_command.parse(args[2:])
+    module = sweep_script.EXECUTORS[request.executor]
+    sweep_command.options_of(module.Options, request.options)
+    trials, configs = request.trials()
+    checks.check(trials, configs, sees_files=False)
+    return
   module = importlib.import_module(args[1])
   (config_type,) = (
     value
     for value in vars(module).values()
     if dataclasses.is_dataclass(value) and value.__name__.endswith('Config')
   )
-  monkeypatch.chdir(ROOT)
   _, workdir = cli.parse(config_type, args[2:])
   assert workdir
 
@@ -262,7 +278,8 @@ def test_core_requires_no_foreign_framework(metadata):
 def test_the_lock_satisfies_what_setup_asks_for(metadata):
   locked = locked_versions()
   extras = metadata['extras_require']
-  for line in (*metadata['install_requires'], *extras['eval'], *extras['dev']):
+  more = [line for name in LOCKED for line in extras[name]]
+  for line in (*metadata['install_requires'], *more):
     wanted = requirements.Requirement(line)
     version = locked[utils.canonicalize_name(wanted.name)]
     assert wanted.specifier.contains(version), (line, version)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from hh_jax import sharding
 from hh_jax.data import packing, trees
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.generation.plan import round_up
@@ -80,7 +81,8 @@ def _read_rows(
   for start in range(0, num_used, size):
     stop = start + min(size, packing.row_bucket(num_used - start))
     rows = batch.rows(start, stop)
-    parts.append(np.asarray(_scores_of_tokens(model, params, rows)).reshape(-1))
+    scores = sharding.to_host(_scores_of_tokens(model, params, rows))
+    parts.append(scores.reshape(-1))
   return np.concatenate(parts)
 
 

@@ -308,10 +308,10 @@ def _trim(
   slots, places = plan.keep(seats, is_waiting)
   shared = state.cache.shared
   if shared is None:
-    longest = np.max(np.asarray(state.cache.length)[seats.replies >= 0])
+    longest = np.max(sharding.to_host(state.cache.length)[seats.replies >= 0])
     room, capacity = plan.room(int(longest) + CHUNK_STEPS), state.cache.capacity
   else:
-    longest = np.max(np.asarray(shared.length)[seats.is_read])
+    longest = np.max(sharding.to_host(shared.length)[seats.is_read])
     room, capacity = plan.room(int(longest)), shared.capacity
   before = len(seats.replies), len(seats.prompts), capacity
   if (len(slots), len(places), room) == before:
@@ -322,12 +322,12 @@ def _trim(
 
 def _collect(state: DecodeState, owner: np.ndarray, results: Generated) -> None:
   """Moves finished replies to their rows of `results` and frees the slots."""
-  slots = np.flatnonzero(np.asarray(state.is_done) & (owner >= 0))
+  slots = np.flatnonzero(sharding.to_host(state.is_done) & (owner >= 0))
   if not len(slots):
     return
   rows = owner[slots]
-  results.tokens[rows] = np.asarray(state.tokens)[slots]
-  results.num_tokens[rows] = np.asarray(state.num_sampled)[slots]
-  results.log_probs[rows] = np.asarray(state.log_probs)[slots]
-  results.has_eot[rows] = np.asarray(state.has_eot)[slots]
+  results.tokens[rows] = sharding.to_host(state.tokens)[slots]
+  results.num_tokens[rows] = sharding.to_host(state.num_sampled)[slots]
+  results.log_probs[rows] = sharding.to_host(state.log_probs)[slots]
+  results.has_eot[rows] = sharding.to_host(state.has_eot)[slots]
   owner[slots] = -1

@@ -1,1 +1,1 @@
-"""Entry points: command lines."""
+"""Entry points: command lines, sweeps, and what runs them."""

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib.util
 import os
@@ -26,13 +27,12 @@ from absl import flags
 from ml_collections import config_flags
 
 from hh_jax import config as config_lib
-from hh_jax.launch import environment
-from hh_jax.training import console, files
+from hh_jax.launch import environment, processes
+from hh_jax.training import console, exit_codes, files
 
 ConfigT = TypeVar('ConfigT')
 
-EXIT_USAGE = 2  # the user can put it right: no traceback
-EXIT_INTERRUPTED = 130
+HELP = ('--help', '-help', '-h')
 USER_ERRORS = (
   ValueError,
   FileExistsError,
@@ -50,6 +50,9 @@ usage: --config=FILE.py[:name=value,...] [--config.key=value ...] --workdir=DIR
                 names may follow the colon. With --help: lists every key.
   --config.key  overrides one field, for example --config.data.batch_size=8
   --workdir     folder for checkpoints, metrics and the report
+
+Several processes of one run take --coordinator=HOST:PORT --num_processes=N
+--process_id=I as well.
 """
 
 
@@ -76,14 +79,20 @@ def run(
   """
   program, *args = sys.argv if argv is None else argv
   try:
-    if any(arg in ('--help', '-help', '-h') for arg in args):
+    if any(arg in HELP for arg in args):
       print(_help(sys.modules[main.__module__].__doc__, args))
       return
+    group, args = processes.take(args)
     config, workdir = parse(config_type, args)
     require_workdir(workdir)
     require_inputs(config)
+    if group is not None:
+      processes.require_reachable(group)
+      processes.require_spread(config_type, group.num_processes)
+      num_devices = processes.devices_of(config)
+      processes.require_even(num_devices, group.num_processes)
   except USER_ERRORS as error:
-    _fail(error)
+    fail(error)
   if argv is None:
     environment.use_huge_pages()
   # Libraries that define absl flags of their own read the defaults.
@@ -92,14 +101,47 @@ def run(
   environment.keep_freed_memory()
   environment.set_deterministic_flags()
   try:
+    if group is not None:
+      _join(group, config)
     line = main(config, workdir)
   except USER_ERRORS as error:
-    _fail(error, hint=' (HH_JAX_TRACEBACK=1 shows where)')
+    fail(error, hint=' (HH_JAX_TRACEBACK=1 shows where)')
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
-    sys.exit(EXIT_INTERRUPTED)
-  if line:
+    sys.exit(exit_codes.INTERRUPTED)
+  if line and (group is None or group.process_id == 0):
     print(line)
+
+
+def answer(
+  main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None
+) -> NoReturn:
+  """Runs a script that trains nothing itself, and exits with what it returns.
+
+  Args:
+    main: Does the work, given the arguments.
+    argv: Program name and arguments; default `sys.argv`.
+  """
+  _, *args = sys.argv if argv is None else argv
+  if any(arg in HELP for arg in args):
+    print((sys.modules[main.__module__].__doc__ or '').strip())
+    sys.exit(0)
+  console.show_log()
+  try:
+    sys.exit(main(args))
+  except USER_ERRORS as error:
+    fail(error)
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    sys.exit(exit_codes.INTERRUPTED)
+
+
+def _join(group: processes.Group, config: object) -> None:
+  """Joins the other processes, which must have been given the same config."""
+  from hh_jax.training import distributed  # which loads jax
+
+  distributed.join(*dataclasses.astuple(group))
+  distributed.require_same(repr(config))
 
 
 def parse(
@@ -152,20 +194,33 @@ def load_config(path: str) -> ml_collections.ConfigDict:
     UsageError: There is no such file, or it has no `get_config`.
     ValueError: `get_config` refuses the argument.
   """
-  name, _, arg = path.partition(':')
-  file = pathlib.Path(name)
-  if not file.is_file():
-    raise UsageError(f'no config file {name!r}{_nearest_file(file)}')
-  module = _execute(file)
-  if 'get_config' not in vars(module):
-    raise UsageError(f'config file {name!r} has no get_config(arg)')
-  values = module.get_config(arg)
+  values = call(path, 'config')
   if not isinstance(values, ml_collections.ConfigDict):
     raise UsageError(
-      f'get_config of {name!r} returned a {type(values).__name__}, '
+      f'get_config of {path!r} returned a {type(values).__name__}, '
       'not a ConfigDict; use hh_jax.config.to_config_dict'
     )
   return values.lock()
+
+
+def call(path: str, kind: str) -> object:
+  """Executes `FILE.py:arg` and returns its `get_<kind>(arg)`.
+
+  Args:
+    path: The file, and what follows the colon.
+    kind: What the file is one of: 'config' or 'sweep'.
+
+  Raises:
+    UsageError: There is no such file, or it has no such function.
+  """
+  name, _, arg = path.partition(':')
+  file = pathlib.Path(name)
+  if not file.is_file():
+    raise UsageError(f'no {kind} file {name!r}{_nearest_file(file)}')
+  function = vars(_execute(file, kind)).get(f'get_{kind}')
+  if function is None:
+    raise UsageError(f'{kind} file {name!r} has no get_{kind}(arg)')
+  return function(arg)
 
 
 def take_config(args: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -189,10 +244,10 @@ def _nearest_file(file: pathlib.Path) -> str:
   return f'; did you mean {str(folder / close[0])!r}?' if close else ''
 
 
-def _execute(file: pathlib.Path) -> types.ModuleType:
-  spec = importlib.util.spec_from_file_location(f'config_{file.stem}', file)
+def _execute(file: pathlib.Path, kind: str) -> types.ModuleType:
+  spec = importlib.util.spec_from_file_location(f'{kind}_{file.stem}', file)
   if spec is None or spec.loader is None:
-    raise UsageError(f'config file {str(file)!r} is not a .py file')
+    raise UsageError(f'{kind} file {str(file)!r} is not a .py file')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
@@ -270,12 +325,12 @@ def _help(description: str | None, args: Sequence[str]) -> str:
   return '\n\n'.join(filter(None, parts))
 
 
-def _fail(error: Exception, hint: str = '') -> NoReturn:
+def fail(error: Exception, hint: str = '') -> NoReturn:
   """Prints one line and exits with code 2, or raises for the traceback."""
   if os.environ.get('HH_JAX_TRACEBACK') == '1':
     raise error
   print(f'error: {" ".join(str(error).split())}{hint}', file=sys.stderr)
-  sys.exit(EXIT_USAGE)
+  sys.exit(exit_codes.USAGE)
 
 
 def command_line(program: str | None = None) -> str:

@@ -56,7 +56,7 @@ def write(workdir: str | pathlib.Path) -> pathlib.Path:
     facts=_facts(run),
     tiles=_tiles(run, frontier),
     findings=findings.find(run, frontier),
-    drawings=_save_figures(run.workdir / 'figures', pictures),
+    drawings=save_figures(run.workdir / 'figures', pictures),
     sections=[section for section in sections if section.is_available],
     missing=[section for section in sections if not section.is_available],
   )
@@ -95,7 +95,7 @@ def template() -> jinja2.Template:
   return environment.get_template('report.html.j2')
 
 
-def _save_figures(
+def save_figures(
   folder: pathlib.Path, pictures: Sequence[style.Picture]
 ) -> dict[str, markupsafe.Markup]:
   """Writes every figure; returns them as elements of the page, by name."""

@@ -33,7 +33,7 @@ from hh_jax.models import heads, ladder
 from hh_jax.models.transformer import Transformer
 from hh_jax.ops import arrays, logprobs
 from hh_jax.stages import inputs, loading, prompt_effect, session, worlds
-from hh_jax.training import optimizer
+from hh_jax.training import distributed, optimizer
 from hh_jax.training import state as state_lib
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
@@ -205,7 +205,7 @@ def run(config: DistillConfig, workdir: str | pathlib.Path) -> str:
   )
   after = prompt_effect.grade(config, student, state.params)
   kept = prompt_effect.gain(after, before)
-  if plain and shown and before and after:
+  if plain and shown and before and after and distributed.is_first():
     prompt_effect.Gains(
       sides=plain.sides,
       conversations=plain.conversations,

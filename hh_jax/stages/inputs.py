@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from hh_jax.config import (
@@ -50,11 +50,12 @@ class Description:
   result: dict[str, Any]  # what it ended with
 
 
-def require(config: Any) -> None:
+def require(config: Any, planned: Collection[str] = ()) -> None:
   """Raises ValueError where what a config names is missing or does not fit.
 
   Args:
     config: Dataclass of a stage, the folds, the pipeline or a figure.
+    planned: Fields whose runs are not there yet and are not asked.
   """
   if isinstance(config, PublicConfig):
     public_source.open_source(config)
@@ -70,7 +71,7 @@ def require(config: Any) -> None:
     require_hhh(config)
   if isinstance(config, BiasConfig) and config.replies_file:
     probes.first_replies(data, 0, config.replies_file, 0)
-  runs = list(named_runs(config))
+  runs = list(named_runs(config, planned))
   for run in runs:
     require_same_tokenizer(runs[0], run)
     require_same_split(data, run)
@@ -134,8 +135,10 @@ def require_data(data: DataConfig, field: str = 'data.data_dir') -> None:
     raise ValueError(f'--config.{field}={data.data_dir} does not exist')
 
 
-def named_runs(config: Any) -> Iterator[Description]:
-  """Yields the runs that fields made by `run_of` name.
+def named_runs(
+  config: Any, planned: Collection[str] = ()
+) -> Iterator[Description]:
+  """Yields the runs that fields made by `run_of` name, but for planned ones.
 
   Raises:
     ValueError: One is not finished, of another stage, or not named at all.
@@ -148,6 +151,8 @@ def named_runs(config: Any) -> Iterator[Description]:
   for field in dataclasses.fields(config):
     stages = field.metadata.get('stages', ())
     workdir, spelled = getattr(config, field.name), f'--config.{field.name}'
+    if field.name in planned:
+      continue
     if stages and workdir:
       yield describe_as(workdir, spelled, stages)
     elif stages and not field.metadata['is_optional']:

@@ -22,7 +22,7 @@ from typing import Any
 
 from hh_jax.config import FigureConfig, ModelConfig
 from hh_jax.models import sizes
-from hh_jax.stages import distill, inputs, pm, pmp, pretrain, session
+from hh_jax.stages import distill, identity, inputs, pm, pmp, pretrain
 from hh_jax.training import fingerprint as fingerprint_lib
 from hh_jax.training import workdir as workdir_lib
 
@@ -127,8 +127,8 @@ def digest(config: Any) -> str:
     for key, value in vars(config).items()
     if key.endswith('_from')
   }
-  whole = {**session.fingerprint(config), **sources}
-  whole |= {'length': session.planned_steps(config)}
+  whole = {**identity.fingerprint(config), **sources}
+  whole |= {'length': identity.planned_steps(config)}
   text = json.dumps(fingerprint_lib.plain(whole), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hh_jax.config import PipelineConfig
-from hh_jax.stages import inputs, pipeline_results, session
+from hh_jax.stages import identity, inputs, pipeline_results
 from hh_jax.stages.pipeline_plan import Planned, plan
 from hh_jax.training import workdir as workdir_lib
 
@@ -59,7 +59,7 @@ def require_own(workdir: pathlib.Path, stages: Sequence[Planned]) -> None:
       f'{config_file} is not of a pipeline; give another --workdir'
     )
   for stage in stages:
-    session.check(stage.config, workdir / stage.name)
+    identity.check(stage.config, workdir / stage.name)
   for stage, later in itertools.combinations(stages, 2):
     if str(workdir / stage.name) in vars(later.config).values():
       require_length(stage, workdir / stage.name, workdir / later.name)
@@ -86,7 +86,7 @@ def require_length(
     later: Where a stage is that starts from it.
   """
   done = workdir_lib.read_done(folder)
-  planned = session.planned_steps(stage.config)
+  planned = identity.planned_steps(stage.config)
   if not done or planned is None or not workdir_lib.has_work(later):
     return
   if planned != done['steps']:

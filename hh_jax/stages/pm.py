@@ -23,6 +23,7 @@ from hh_jax.stages import (
   session,
   worlds,
 )
+from hh_jax.training import distributed
 from hh_jax.types import Params
 
 
@@ -46,7 +47,8 @@ def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
     scores = preference.pair_scores(
       start.model, params, test, start.tokenizer, config.data
     )
-    curves.write_point(claimed.workdir, seen, scores)
+    if distributed.is_first():
+      curves.write_point(claimed.workdir, seen, scores)
 
   state, batches = preference.train(
     config, start, claimed, train, measure, config.curve_points

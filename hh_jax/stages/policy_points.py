@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hh_jax import sharding
 from hh_jax.config import RLHFConfig
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
@@ -36,7 +37,7 @@ from hh_jax.ops import arrays, logprobs
 from hh_jax.stages import loading, prompting, worlds
 from hh_jax.stages import rollout as rollout_lib
 from hh_jax.stats import bootstrap
-from hh_jax.training import keys
+from hh_jax.training import distributed, keys
 from hh_jax.training import workdir as workdir_lib
 from hh_jax.types import Params
 
@@ -73,7 +74,8 @@ class PolicyPoints:
     passes = self._read(params, replies)
     point = self._describe(replies, passes, step)
     point['samples'] = step * self.config.data.batch_size
-    workdir_lib.write_json(self._file(step), point)
+    if distributed.is_first():
+      workdir_lib.write_json(self._file(step), point)
     return point
 
   def start(self, initial: Params) -> None:
@@ -138,7 +140,7 @@ class PolicyPoints:
           judge.model, judge.params, batch.packed
         )[:, 0]
       parts.append(
-        {k: np.asarray(v)[: len(examples)] for k, v in found.items()}
+        {k: sharding.to_host(v)[: len(examples)] for k, v in found.items()}
       )
     return {
       name: np.concatenate([part[name] for part in parts]) for name in parts[0]

@@ -21,7 +21,7 @@ from hh_jax.data.prompts import Prompt
 from hh_jax.generation import decode
 from hh_jax.stages import loading, prompting, worlds
 from hh_jax.stats import bootstrap
-from hh_jax.training import keys
+from hh_jax.training import distributed, keys
 from hh_jax.types import Params
 
 SAMPLING = SamplingConfig(max_new_tokens=48)
@@ -60,7 +60,9 @@ def grade(
     config.data, config.seed, config.effect_prompts, 0.5, is_held_out=True
   )
   ids = prompt_ids(config, run, prompts, context)
-  replies = _reply_texts(config.seed, run, params, ids)
+  # There is a judge in the lab alone, whose models fit every host.
+  own = distributed.own_copy(params)
+  replies = _reply_texts(config.seed, run, own, ids)
   return Graded(
     sides=np.array([prompt.side for prompt in prompts]),
     conversations=prompts_lib.conversations_of(prompts),

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -21,23 +20,16 @@ import jax.numpy as jnp
 from jax.experimental.compilation_cache import compilation_cache
 
 from hh_jax import sharding
-from hh_jax.config import (
-  DistillConfig,
-  LoopConfig,
-  PretrainConfig,
-  require_positions,
-)
+from hh_jax.config import LoopConfig, require_positions
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models.transformer import Transformer
-from hh_jax.stages import loading, sources
+from hh_jax.stages import identity, loading
+from hh_jax.training import distributed
 from hh_jax.training import loop as loop_lib
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import state as state_lib
 from hh_jax.training import workdir as workdir_lib
 from hh_jax.types import Metrics, RunState
-
-LENGTHS = ('num_steps', 'num_iterations')
-NOT_IN_FINGERPRINT = ('loop', 'record', *LENGTHS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +75,8 @@ class Session:
     tokenizer: Tokenizer,
   ) -> str:
     """Closes a stage that trained: writes what `hh_jax.load` needs too."""
-    loading.describe_model(self.workdir, self.stage, model, tokenizer)
+    if distributed.is_first():
+      loading.describe_model(self.workdir, self.stage, model, tokenizer)
     trained = {
       'steps': int(state.step),
       'state_sha256': state_lib.state_sha256(state),
@@ -98,10 +91,12 @@ class Session:
 
   def _mark_done(self, line: str, values: Mapping[str, Any]) -> str:
     """Writes the result and frees the folder; returns the one line."""
-    seconds = round(time.time() - self.started, 1)
-    workdir_lib.write_done(
-      self.workdir, {'line': line, **values, 'seconds': seconds}
-    )
+    distributed.wait('done')
+    if distributed.is_first():
+      seconds = round(time.time() - self.started, 1)
+      workdir_lib.write_done(
+        self.workdir, {'line': line, **values, 'seconds': seconds}
+      )
     workdir_lib.release(self.workdir)
     return line
 
@@ -124,18 +119,20 @@ def begin(
   Raises:
     ValueError: The workdir holds another run, or another process works there.
   """
-  whole = {'stage': stage, **fingerprint(config)}
+  whole = {'stage': stage, **identity.fingerprint(config)}
   for name, source in sources.items():
     whole[name] = source.state_sha256
     require_positions(source.model.config, config.data)
-  check(config, workdir)
-  folder = workdir_lib.prepare(
-    workdir,
-    dataclasses.asdict(config),
-    whole,
-    planned_steps(config),
-    is_first=jax.process_index() == 0,
-  )
+  identity.check(config, workdir)
+  folder = pathlib.Path(workdir)
+  if distributed.is_first():
+    workdir_lib.prepare(
+      folder,
+      dataclasses.asdict(config),
+      whole,
+      identity.planned_steps(config),
+    )
+  distributed.wait('workdir')
   _enable_compilation_cache(config.loop)
   return Session(
     stage=stage,
@@ -145,70 +142,6 @@ def begin(
     result=workdir_lib.read_done(folder),
     started=time.time() - workdir_lib.seconds_before(folder),
   )
-
-
-def check(config: Any, workdir: str | pathlib.Path) -> None:
-  """Refuses the folder of another run, as `begin` does, before it is opened.
-
-  The runs that a stage starts from may not be there yet: they are not
-  compared.
-
-  Raises:
-    ValueError: The workdir holds another run.
-  """
-  workdir_lib.check(workdir, fingerprint(config), is_whole=False)
-  _require_length(config, workdir)
-
-
-def planned_steps(config: Any) -> int | None:
-  """Returns where a stage is to end, if that is its config's to say."""
-  fields = vars(config)
-  return next((fields[name] for name in LENGTHS if name in fields), None)
-
-
-def _require_length(config: Any, workdir: str | pathlib.Path) -> None:
-  """Refuses another length of a run that has begun, where its steps differ.
-
-  A rate that decays is stretched over all steps, and a distillation shuffles
-  as many sequences as they take.
-  """
-  path = pathlib.Path(workdir) / workdir_lib.CONFIG
-  name = next((name for name in LENGTHS if name in vars(config)), None)
-  if name is None or not path.exists():
-    return
-  if config.optimizer.schedule != 'constant':
-    why = f'its rate decays ({config.optimizer.schedule}) over all of its steps'
-  elif isinstance(config, DistillConfig):
-    why = 'it draws its batches for all of its steps'
-  else:
-    return
-  planned = getattr(config, name)
-  try:
-    saved = json.loads(path.read_text()).get(name, planned)
-  except (ValueError, AttributeError):
-    raise ValueError(f'{path} is damaged; give another --workdir') from None
-  if saved != planned and workdir_lib.has_work(workdir):
-    raise ValueError(
-      f'workdir {workdir} holds another run: {name}={saved} saved, {planned} '
-      f'now, and {why}; give another --workdir'
-    )
-
-
-def fingerprint(config: Any) -> dict[str, Any]:
-  """Returns the part of a run's fingerprint that its config gives."""
-  fields = dataclasses.asdict(config)
-  kept = {
-    key: value
-    for key, value in fields.items()
-    if key not in NOT_IN_FINGERPRINT and not key.endswith('_from')
-  }
-  if isinstance(config, PretrainConfig) and config.tokenizer:
-    kept['tokenizer'] = Tokenizer.load(config.tokenizer).sha256
-  return {
-    **kept,
-    'data': {**fields['data'], 'data_dir': ''},
-    'world': sources.identity(config),
-  }
 
 
 def place(state: RunState, mesh: jax.sharding.Mesh) -> RunState:

@@ -24,7 +24,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import PyTree
 
-from hh_jax.training import files
+from hh_jax.training import distributed, files
 from hh_jax.training import fingerprint as fingerprint_lib
 from hh_jax.training import manifest as manifest_lib
 from hh_jax.training import state as state_lib
@@ -69,16 +69,16 @@ def save(
   import orbax.checkpoint as ocp
 
   folder = files.as_path(workdir) / FOLDER
-  is_first = jax.process_index() == 0
+  is_first = distributed.is_first()
   if is_first:
     folder.mkdir(parents=True, exist_ok=True)
     files.write_atomic(folder / f'{step}{SAVING}', '')
     files.remove(folder / f'{step}{MANIFEST}')
     files.remove(folder / str(step))
-  _barrier('checkpoint-start')
+  distributed.wait('checkpoint-start')
   with ocp.StandardCheckpointer() as writer:
     writer.save(folder / str(step), _nest(state_lib.leaves_by_path(tree)))
-  _barrier('checkpoint-written')
+  distributed.wait('checkpoint-written')
   manifest = Manifest(
     step=step,
     files=manifest_lib.hash_files(folder / str(step)),
@@ -86,11 +86,11 @@ def save(
     fingerprint=fingerprint_lib.plain(fingerprint),
     tree=manifest_lib.describe_tree(tree),
   )
-  _barrier('checkpoint-hashed')
+  distributed.wait('checkpoint-hashed')
   if is_first:
     files.write_atomic(folder / f'{step}{MANIFEST}', manifest.to_json())
     _prune(folder, step, keep)
-  _barrier('checkpoint-published')
+  distributed.wait('checkpoint-published')
   return manifest
 
 
@@ -329,10 +329,3 @@ def _nest(leaves: Mapping[str, object]) -> dict[str, Any]:
       node = node.setdefault(parent, {})
     node[name] = leaf
   return tree
-
-
-def _barrier(name: str) -> None:
-  if jax.process_count() > 1:
-    from jax.experimental import multihost_utils
-
-    multihost_utils.sync_global_devices(name)

@@ -29,11 +29,9 @@ import jax
 import tqdm
 
 from hh_jax.config import LoopConfig
-from hh_jax.training import checkpoint, soundness
+from hh_jax.training import checkpoint, exit_codes, soundness
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.types import RunState
-
-EXIT_STOPPED = 75  # EX_TEMPFAIL: run the same command again
 
 Values = Mapping[str, float | jax.Array]
 Advance = Callable[[RunState, int], tuple[RunState, Values]]
@@ -270,4 +268,4 @@ def _exit_stopped(stage: str, done: int, total_steps: int) -> None:
       file=sys.stderr,
       flush=True,
     )
-  raise SystemExit(EXIT_STOPPED)
+  raise SystemExit(exit_codes.STOPPED)

@@ -16,9 +16,9 @@ import sys
 
 import jax
 
+from hh_jax.training import exit_codes
 from hh_jax.training.metrics import Row
 
-EXIT_UNSOUND = 3
 SKIPPED = 'train/skipped'
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class BadSteps:
           flush=True,
         )
     if is_end:
-      raise SystemExit(EXIT_UNSOUND)
+      raise SystemExit(exit_codes.UNSOUND)
 
 
 def _outcome(skipped: float) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
+from hh_jax import sharding
 from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 
 BatchT = TypeVar('BatchT')
@@ -76,7 +77,7 @@ def state_sha256(state: PyTree) -> str:
   """
   digest = hashlib.sha256()
   for path, leaf in leaves_by_path(state).items():
-    array = to_host(leaf)
+    array = sharding.to_host(leaf)
     header = [path, array.dtype.name, list(array.shape)]
     digest.update(json.dumps(header).encode() + b'\n')
     order = array.dtype.byteorder
@@ -84,15 +85,6 @@ def state_sha256(state: PyTree) -> str:
       array = array.byteswap()
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
   return digest.hexdigest()
-
-
-def to_host(leaf: jax.Array | np.ndarray | np.generic) -> np.ndarray:
-  """Returns a whole array on this host, gathered from all if it is spread."""
-  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-    from jax.experimental import multihost_utils
-
-    leaf = multihost_utils.process_allgather(leaf, tiled=True)
-  return np.asarray(leaf)
 
 
 def safe_divide(total: jax.Array, weight: jax.Array) -> jax.Array:

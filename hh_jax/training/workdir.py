@@ -34,6 +34,7 @@ CONFIG = 'config.json'
 RECORD = 'run.json'
 DONE = 'DONE'
 LOCK = '.lock'
+_LOCK_TRIES, _LOCK_PAUSE = 5, 0.02  # seconds
 WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*')
 
 Workdir = str | os.PathLike[str]
@@ -77,7 +78,7 @@ def hold(workdir: Workdir) -> None:
   try:
     file = (folder / LOCK).open('wb')
     _held[folder] = file
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _lock(file)
   except BlockingIOError:
     release(folder)
     raise ValueError(
@@ -88,6 +89,20 @@ def hold(workdir: Workdir) -> None:
     log.info('%s cannot be locked: %s', folder, error)
 
 
+def _lock(file: IO[bytes]) -> None:
+  """Takes a lock; `is_held`, which holds it for a moment, is waited for.
+
+  Raises:
+    BlockingIOError: Another process keeps it.
+  """
+  for _ in range(_LOCK_TRIES - 1):
+    try:
+      return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      time.sleep(_LOCK_PAUSE)
+  return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def release(workdir: Workdir) -> None:
   """Lets other processes work in a folder that this one holds, if it does."""
   file = _held.pop(pathlib.Path(workdir).resolve(), None)
@@ -95,14 +110,27 @@ def release(workdir: Workdir) -> None:
     file.close()
 
 
+def is_held(workdir: Workdir) -> bool:
+  """Whether a process holds a folder, as far as its file system can tell."""
+  try:
+    with (pathlib.Path(workdir) / LOCK).open('rb') as file:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return True
+  except OSError:  # no such folder, or a file system without locks
+    return False
+  return False
+
+
 def prepare(
   workdir: Workdir,
   config_dict: Mapping[str, Any],
   fingerprint: Mapping[str, Any],
   total_steps: int | None = None,
-  is_first: bool = True,
 ) -> pathlib.Path:
   """Makes the folder of a run, or checks that it is this run's.
+
+  Of several processes the first one calls this.
 
   A run that only claimed its folder left nothing to protect: another one
   takes it over. A finished run is left as it is, unless it is to be made
@@ -113,7 +141,6 @@ def prepare(
     config_dict: All of its config, as JSON.
     fingerprint: What must be equal for the run to be continued.
     total_steps: Where the run is to end, if that is its config's to say.
-    is_first: Whether this process is the one of several that locks the folder.
 
   Returns:
     The folder, with this config and the versions of the code that started
@@ -128,8 +155,7 @@ def prepare(
   done = read_done(folder)
   if done and (total_steps is None or done['steps'] >= total_steps):
     return folder
-  if is_first:
-    hold(folder)
+  hold(folder)
   now = provenance.versions() | provenance.sources()
   if has_work(folder):
     record = read_record(folder)

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 SCRIPTS = sorted(
   path.stem
   for path in (ROOT / 'experiments').glob('*.py')
-  if path.stem != '__init__'
+  if path.stem not in ('__init__', 'sweep')
 )
 WITH_WORLDS = [name for name in SCRIPTS if name != 'public']
 CHOICES = list(

@@ -21,7 +21,7 @@ from hh_jax.stages import (
   rlhf,
   rollout,
 )
-from hh_jax.training import checkpoint, soundness
+from hh_jax.training import checkpoint, exit_codes, soundness
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import state as state_lib
 from tests.stages import rollouts, test_ppo_step, toys
@@ -101,7 +101,7 @@ def test_a_bad_number_in_a_rollout_changes_nothing_and_is_named(place, bad):
   counter.look(1, row)
   with pytest.raises(SystemExit) as caught:
     counter.look(2, row)
-  assert caught.value.code == soundness.EXIT_UNSOUND == 3
+  assert caught.value.code == exit_codes.UNSOUND == 3
 
 
 def test_a_run_of_a_policy_of_nan_ends_with_code_3(
@@ -125,7 +125,7 @@ def test_a_run_of_a_policy_of_nan_ends_with_code_3(
   config = dataclasses.replace(CONFIG, policy_from='policy', pm_from='pm')
   with pytest.raises(SystemExit) as caught:
     rlhf.run(config, tmp_path)
-  assert caught.value.code == soundness.EXIT_UNSOUND
+  assert caught.value.code == exit_codes.UNSOUND
   said = capsys.readouterr().err
   assert 'error: rlhf: step 3 is bad step 3 in a row' in said
   rows = metrics_lib.read_metrics(tmp_path)

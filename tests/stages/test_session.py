@@ -17,7 +17,7 @@ from hh_jax.config import (
   RejectionConfig,
 )
 from hh_jax.models import ladder
-from hh_jax.stages import session
+from hh_jax.stages import identity, session
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import workdir
 from tests.stages import toys
@@ -36,12 +36,12 @@ def test_a_tokenizer_counts_by_its_content(tmp_path):
   folder = session.begin('pretrain', config, tmp_path / 'run', {}).workdir
   take_a_step(folder)
   moved = dataclasses.replace(config, tokenizer=str(tmp_path / 'b.json'))
-  session.check(moved, folder)
+  identity.check(moved, folder)
   session.begin('pretrain', moved, folder, {})
   with pytest.raises(
     ValueError, match="tokenizer='[0-9a-f]{64}' saved, '' now"
   ):
-    session.check(dataclasses.replace(config, tokenizer=''), folder)
+    identity.check(dataclasses.replace(config, tokenizer=''), folder)
 
 
 def test_seconds_of_earlier_processes_count(tmp_path):
@@ -131,7 +131,7 @@ def test_a_distillation_keeps_its_length(tmp_path):
   before = (tmp_path / 'config.json').read_text()
   for claim in (
     lambda: session.begin('distill', config, tmp_path, {}),
-    lambda: session.check(config, tmp_path),
+    lambda: identity.check(config, tmp_path),
   ):
     with pytest.raises(ValueError, match='num_steps=5 saved, 3 now'):
       claim()

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hh_jax import sharding
 from hh_jax.config import (
   DataConfig,
   OptimizerConfig,
@@ -135,7 +136,7 @@ def leaves_after(case, mesh=None):
   assert metrics['train/skipped'] == 0
   trees_by_name = {'params': state.params, 'opt_state': state.opt_state}
   found = state_lib.leaves_by_path(trees_by_name)
-  return {path: state_lib.to_host(leaf) for path, leaf in found.items()}
+  return {path: sharding.to_host(leaf) for path, leaf in found.items()}
 
 
 def distances(ours, theirs):

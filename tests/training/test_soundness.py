@@ -4,7 +4,13 @@ import math
 import jax.numpy as jnp
 import pytest
 
-from hh_jax.training import checkpoint, loop, metrics, soundness
+from hh_jax.training import (
+  checkpoint,
+  exit_codes,
+  loop,
+  metrics,
+  soundness,
+)
 from tests.training.test_loop import count, run
 
 
@@ -44,7 +50,7 @@ def test_too_many_in_a_row_end_the_run(tmp_path, capsys, limit):
       max_bad_steps=limit,
       checkpoint_every=2,
     )
-  assert caught.value.code == soundness.EXIT_UNSOUND == 3
+  assert caught.value.code == exit_codes.UNSOUND == 3
   said = capsys.readouterr().err
   assert f'toy: step {4 + limit} is bad step {limit} in a row' in said
   assert 'toy/loss=inf' in said

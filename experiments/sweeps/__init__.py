@@ -1,0 +1,1 @@
+"""Sweeps: plain data, one file each, for `python -m experiments.sweep`."""

@@ -1,0 +1,17 @@
+"""RLHF by K, the passes over each rollout (§4.1).
+
+  python -m experiments.sweep \
+    --sweep=experiments/sweeps/passes.py:world=lab,size=nano,seeds=3 \
+    --executor=local --workdir=runs/passes
+
+Arguments as in experiments/sweeps/chain.py.
+"""
+
+from experiments.sweeps import chain
+from hh_jax.launch.sweep import Stage, Sweep
+
+
+def get_sweep(arg: str | None = None) -> Sweep:
+  choice, values = chain.choice_of(arg)
+  rlhf = Stage('rlhf', chain.POLICY_FROM, varied={'passes': (1, 2, 4)})
+  return chain.sweep(chain.to_rlhf(rlhf), choice, values)
