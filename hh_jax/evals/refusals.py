@@ -16,7 +16,7 @@ _REFUSAL = re.compile(
   r' (help|assist|answer|give|provide|do|tell|support|recommend|advise)\b'
   r"|\bi('m| am) (not able|unable|not going|not willing|not comfortable)\b"
   r"|\bi (don't|do not) (feel comfortable|want to help|think i (can|should))\b"
-  r"|\bi('d| would) (rather|prefer to?) not\b",
+  r"|\bi('d| would) (rather|prefer) not\b",
   re.IGNORECASE,
 )
 

@@ -59,6 +59,10 @@ def test_exact_and_estimated_divergence_of_another_policy(points):
   np.testing.assert_allclose(point['k3'], np.mean(k3), rtol=1e-3)
   assert point['samples'] == 2 * CONFIG.data.batch_size
   assert set(point) > {'train_pm', 'gold_helpfulness', 'gold_harmlessness'}
+  np.testing.assert_allclose(np.mean(point['by_prompt']['kl']), point['kl'])
+  saved = policy_points.read_replies(points.folder, 2)
+  for kept, sampled in zip(saved, replies.contents(), strict=True):
+    np.testing.assert_array_equal(kept, sampled)
 
 
 def test_points_are_due_every_few_steps_and_at_the_end(points, monkeypatch):

@@ -1,0 +1,182 @@
+"""Planted curves: laws are recovered, and partings found where they are."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from hh_jax.config import RobustnessConfig
+from hh_jax.stages import trajectory
+from hh_jax.stages.studies import fits, robustness
+from hh_jax.stages.studies.robustness import GOLD, TEST_PM, TRAIN_PM
+from hh_jax.stats import frontier
+
+NUM_PROMPTS = 400
+ROOT = np.linspace(0, 4, 33)  # √KL of the points
+RNG = np.random.default_rng(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """A lineage whose preference models are names."""
+
+  size: str
+  seed: int = 0
+
+  def half_pm(self, half):
+    return pathlib.Path(f'{self.size}-{half}')
+
+  @property
+  def model(self):
+    return self
+
+  num_block_params = 10
+
+
+@dataclasses.dataclass
+class Run:
+  """A run whose mean scores are planted; prompts scatter around them."""
+
+  line: Line
+  curves: dict
+
+  def __post_init__(self):
+    rng = np.random.default_rng(self.line.seed)
+    self.start = rng.normal(size=NUM_PROMPTS)
+    self.noise = {
+      name: rng.normal(scale=0.3, size=(len(ROOT), NUM_PROMPTS))
+      for name in self.curves
+    }
+    for noise in self.noise.values():
+      noise[0] = 0
+    self.clusters = np.arange(NUM_PROMPTS)
+    self.sides = np.array(['helpful', 'harmless'] * (NUM_PROMPTS // 2))
+    self.samples = np.arange(len(ROOT)) * 100
+    self.points = [{'k1': x**2, 'k3': x**2} for x in ROOT]
+    self.has_gold = GOLD in self.curves
+
+  def known(self, name):
+    if name == 'kl':
+      return np.tile(ROOT[:, None] ** 2, NUM_PROMPTS)
+    return self.of({'train_pm': TRAIN_PM}.get(name, name))
+
+  def scores(self, pm):
+    assert pm.name == 'nano1-test'
+    return self.of(TEST_PM)
+
+  def of(self, name):
+    return self.curves[name][:, None] + self.start + self.noise[name]
+
+
+def match(monkeypatch, num_seeds=1, **curves):
+  """A match of planted gains over π0, by judge."""
+  monkeypatch.setattr(trajectory, 'reference_score', lambda line, pm: 2.0)
+  monkeypatch.setattr(robustness.held_out, 'parts_of', lambda line: ((), ()))
+  monkeypatch.setattr(
+    robustness.worlds, 'gold_of_pairs', lambda test: np.array([[2.0, 2.0]])
+  )
+  names = {'train': TRAIN_PM, 'test': TEST_PM, 'gold': GOLD}
+  planted = {names[key]: value for key, value in curves.items()}
+  runs = tuple(Run(Line('nano0', seed), planted) for seed in range(num_seeds))
+  return robustness.Match('nano0', 'nano1', runs)
+
+
+STRAIGHT = 0.25 * ROOT
+
+
+def test_the_slope_of_a_planted_line_is_recovered(monkeypatch):
+  made = match(monkeypatch, 2, train=STRAIGHT, test=0.5 * STRAIGHT)
+  train, test = robustness.lines(made)
+  for row, slope in ((train, 0.25), (test, 0.125)):
+    low, mid, high = row['slope']
+    assert low < slope < high and mid == pytest.approx(slope, abs=0.02)
+    assert row['at_zero'][0] < 0 < row['at_zero'][2]
+    assert row['r2'] > 0.9 and row['least_r2'] <= row['r2']
+    assert (row['from_sqrt_kl'], row['to_sqrt_kl']) == (0.5, 2.0)
+    assert row['points'] == 13  # 0.5, 0.625, ..., 2
+
+
+def test_a_range_with_too_few_points_has_no_line(monkeypatch):
+  made = match(monkeypatch, train=STRAIGHT, test=STRAIGHT)
+  for run in made.runs:
+    run.known = lambda name: np.full((len(ROOT), NUM_PROMPTS), 0.3)
+  roots = trajectory.roots(made.runs)
+  found = fits.line(roots, roots)
+  assert found['points'] == 0 and 'slope' not in found
+
+
+def test_planted_forms_are_recovered(monkeypatch):
+  with np.errstate(divide='ignore', invalid='ignore'):
+    bent = np.where(ROOT > 0, ROOT * (0.6 - 0.4 * np.log(ROOT)), 0)
+  made = match(monkeypatch, train=bent, test=bent, gold=bent)
+  for row in robustness.forms(made):
+    assert row['alpha'][1] == pytest.approx(0.6, abs=0.03)
+    assert row['beta'][1] == pytest.approx(0.4, abs=0.03)
+    assert row['alpha'][0] < row['alpha'][1] < row['alpha'][2]
+    assert row['peak_sqrt_kl'] == pytest.approx(np.exp(0.5), abs=0.15)
+
+
+def test_the_parting_is_found_where_it_was_planted(monkeypatch):
+  test = np.where(ROOT <= 2, STRAIGHT, 0.5 - 0.1 * (ROOT - 2))
+  gold = np.where(ROOT <= 2.25, STRAIGHT, 0.5625 - 0.4 * (ROOT - 2.25))
+  made = match(monkeypatch, train=STRAIGHT, test=test, gold=gold)
+  (row,) = robustness.parting(made)
+  assert 2.0 < row['parts_at_sqrt_kl'] <= 2.25
+  assert row['parts_at_samples'] == round(row['parts_at_sqrt_kl'] * 800)
+  assert row['stop_at_sqrt_kl'] == pytest.approx(2.0, abs=0.3)
+  assert row['gap_at_end'][1] == pytest.approx(0.7, abs=0.05)
+  low, mid, high = row['share_at_stop']
+  assert 0.8 < low <= mid <= high and mid > 0.9
+  assert row['best_gold_gain'][1] == pytest.approx(0.56, abs=0.06)
+
+
+def test_clean_curves_rarely_part():
+  """Where the gains are the same, an answer comes by chance alone."""
+  found = 0
+  for _ in range(200):
+    gap = RNG.normal(size=(10, 1)) + np.array([-1.96, 0.0, 1.96])
+    found += frontier.parting_of_gap(gap) is not None
+  assert found / 200 < 0.06
+
+
+def test_nothing_parts_where_train_and_test_agree(monkeypatch):
+  made = match(monkeypatch, train=STRAIGHT, test=STRAIGHT)
+  made.runs[0].noise[TEST_PM] = made.runs[0].noise[TRAIN_PM]
+  (row,) = robustness.parting(made)
+  assert row['parts_at_sqrt_kl'] is None and row['parts_at_samples'] is None
+  assert row['stop_at_sqrt_kl'] > 3.5  # both still rise
+  assert 'share_at_stop' not in row  # no gold
+
+
+def test_every_seed_has_a_row_and_their_mean_another(monkeypatch):
+  made = match(monkeypatch, 3, train=STRAIGHT, test=0 * ROOT, gold=STRAIGHT)
+  rows = robustness.parting(made)
+  assert [row['seed'] for row in rows] == ['0', '1', '2', 'all']
+  gaps = [row['gap_at_end'][1] for row in rows]
+  assert gaps[-1] == pytest.approx(np.mean(gaps[:3]))
+  assert rows[-1]['parts_at_sqrt_kl'] <= min(
+    row['parts_at_sqrt_kl'] for row in rows[:-1]
+  )
+
+
+def test_scores_are_above_the_zero_and_gains_above_the_start(monkeypatch):
+  made = match(monkeypatch, train=STRAIGHT, test=0.5 * STRAIGHT)
+  rows = robustness.course(made)
+  assert len(rows) == 2 * len(ROOT)
+  first, last = rows[0], rows[len(ROOT) - 1]
+  start = made.runs[0].start.mean()
+  assert first['score'][1] == pytest.approx(start - 2.0)
+  assert first['gain'] == [0.0, 0.0, 0.0]
+  assert last['gain'][1] == pytest.approx(1.0, abs=0.05)
+  assert last['score'][1] == pytest.approx(start - 1.0, abs=0.05)
+  assert last['sqrt_kl'] == [4.0, 4.0, 4.0]
+
+
+def test_sets_are_the_papers_two_and_one_over_preference_models():
+  config = RobustnessConfig(sizes=('nano0', 'nano1', 'nano2'))
+  found = robustness.pairs(config)
+  assert [pm for _, pm in found[robustness.LARGEST]] == ['nano2'] * 3
+  assert all(size == pm for size, pm in found[robustness.OWN])
+  assert {size for size, _ in found[robustness.EVERY]} == {'nano1'}
+  assert len({pair for pairs in found.values() for pair in pairs}) == 6

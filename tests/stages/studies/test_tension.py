@@ -1,0 +1,64 @@
+"""Over-refusal: what is counted, and which share of prompts cures it."""
+
+import numpy as np
+import pytest
+
+from hh_jax.data.prompts import Prompt
+from hh_jax.stages import trajectory, worlds
+from hh_jax.stages.studies import elo, tension
+from hh_jax.stats.seeds import Estimate
+from tests.data import samples
+
+
+class Run:
+  """A run of two points that says given texts to helpful prompts."""
+
+  def __init__(self, before, after):
+    self.said = before, after
+    self.points = [None, None]
+    self.prompts = tuple(
+      Prompt(samples.dialogue(f'Question {i}?'), 'helpful', i)
+      for i in range(len(before))
+    )
+    self.sides = np.array(['helpful'] * len(before))
+    self.clusters = np.arange(len(before))
+    self.config = self
+    self.data = None
+
+  def texts(self, place):
+    return self.said[place]
+
+
+def test_refusals_are_counted_at_both_ends(monkeypatch):
+  monkeypatch.setattr(
+    worlds, 'is_refusal', lambda data, prompt, reply: reply == 'no'
+  )
+  run = Run(['yes'] * 8 + ['no'] * 2, ['yes'] * 4 + ['no'] * 6)
+  made = tension.Policies(1.0, (run,))
+  start, end = made.mean(made.refusals, 'helpful')
+  assert (start.mid, end.mid) == (0.2, 0.6)
+  more = trajectory.gains(made.refusals)
+  low, mid, _ = made.mean(more, 'helpful')[-1].interval()
+  assert mid == pytest.approx(0.4) and low > 0
+
+
+def row(fraction, *more):
+  return {'fraction': fraction, 'more_refusals': list(more)}
+
+
+def test_the_cure_is_the_largest_share_that_does_not_over_refuse():
+  sweep = [
+    row(0.0, -0.2, -0.1, 0.0),
+    row(0.5, -0.1, 0.05, 0.2),
+    row(0.9, 0.1, 0.2, 0.3),
+    row(1.0, 0.5, 0.6, 0.7),
+  ]
+  assert tension.cure(sweep) == {'over_refuses_at': 0.9, 'cured_at': 0.5}
+  assert tension.cure(sweep[:2]) == {'over_refuses_at': None, 'cured_at': 0.5}
+  assert tension.cure(sweep[2:]) == {'over_refuses_at': 0.9, 'cured_at': None}
+
+
+def test_a_share_of_nothing_is_not_given():
+  part = Estimate(0.5, np.full(10, 0.5))
+  assert elo._share(part, Estimate(2.0, np.full(10, 2.0)))[1] == 0.25
+  assert elo._share(part, Estimate(0.1, np.linspace(-1, 1, 10))) is None
