@@ -20,12 +20,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from hh_jax.config import RobustnessConfig
-from hh_jax.stages import held_out, policy_lineage, trajectory, worlds
+from hh_jax.stages import held_out, policy_lineage, trajectory
 from hh_jax.stages.policy_lineage import TEST, TRAIN, PolicyLineage
 from hh_jax.stages.studies import best_of, fits
 from hh_jax.stages.studies.scaling import Rows
@@ -43,7 +44,7 @@ class Judged:
   """One judge's scores of a policy's replies, of every seed."""
 
   values: tuple[np.ndarray, ...]  # [T, N] each
-  zeros: tuple[float, ...]  # the judge's means on held-out comparisons
+  zeros: tuple[float, ...]  # means on held-out comparisons; gold's is 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Match:
     return {
       TRAIN_PM: self.scored_by(self.pm_size, TRAIN),
       TEST_PM: self.scored_by(self.pm_size, TEST),
-      **({GOLD: self._by_gold()} if self.runs[0].has_gold else {}),
+      **({GOLD: self._gold()} if self.runs[0].has_gold else {}),
     }
 
   def scored_by(self, pm_size: str, half: str) -> Judged:
@@ -81,12 +82,9 @@ class Match:
       zeros.append(trajectory.reference_score(line, pm))
     return Judged(tuple(values), tuple(zeros))
 
-  def _by_gold(self) -> Judged:
-    zeros = []
-    for run in self.runs:
-      test = held_out.parts_of(run.line)[1]
-      zeros.append(float(worlds.gold_of_pairs(test).mean()))
-    return Judged(tuple(run.known(GOLD) for run in self.runs), tuple(zeros))
+  def _gold(self) -> Judged:
+    values = tuple(run.known(GOLD) for run in self.runs)
+    return Judged(values, (0.0,) * len(values))
 
   def gains(self, judge: str) -> list[np.ndarray]:
     """What replies are above π0's, of every seed, [T, N]."""
@@ -194,7 +192,9 @@ def fig33(config: RobustnessConfig, workdir: pathlib.Path) -> dict[str, Any]:
   return {'by_policy': rows}
 
 
-def _in_sets(found: dict[str, list[Match]], make: Any) -> Rows:
+def _in_sets(
+  found: dict[str, list[Match]], make: Callable[[Match], Rows]
+) -> Rows:
   return [
     {'set': name, **row}
     for name, matched in found.items()

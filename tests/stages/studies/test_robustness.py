@@ -72,10 +72,6 @@ class Run:
 def match(monkeypatch, num_seeds=1, **curves):
   """A match of planted gains over π0, by judge."""
   monkeypatch.setattr(trajectory, 'reference_score', lambda line, pm: 2.0)
-  monkeypatch.setattr(robustness.held_out, 'parts_of', lambda line: ((), ()))
-  monkeypatch.setattr(
-    robustness.worlds, 'gold_of_pairs', lambda test: np.array([[2.0, 2.0]])
-  )
   names = {'train': TRAIN_PM, 'test': TEST_PM, 'gold': GOLD}
   planted = {names[key]: value for key, value in curves.items()}
   runs = tuple(Run(Line('nano0', seed), planted) for seed in range(num_seeds))
