@@ -72,6 +72,9 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
     optimizer=presets.optimizer(
       choice, 0.01, 0.1, 'constant', round(WARMUP * updates)
     ),
+    loop=dataclasses.replace(
+      base.loop, checkpoint_every=choice.pick(25, 25, 2)
+    ),
     passes=passes,
     num_iterations=num_iterations,
     eval_every=max(1, num_iterations // choice.pick(NUM_POINTS, 6, 2)),

@@ -22,6 +22,7 @@ def main(config: RobustnessConfig, workdir: str) -> str:
     'marks are read off the paper.',
     robustness.fig04,
     robustness_figures.fig04,
+    robustness_figures.say_fig04,
   )
   return publish.run(figure, config, workdir, cli.command_line())
 

@@ -20,6 +20,7 @@ def main(config: TensionConfig, workdir: str) -> str:
     'of harmless prompts.',
     tension.fig14,
     preference_figures.fig14,
+    preference_figures.say_fig14,
   )
   return publish.run(figure, config, workdir, cli.command_line())
 

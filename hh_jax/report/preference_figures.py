@@ -83,6 +83,22 @@ def fig14(values: Values) -> list[Picture]:
   return [*_distributions(values), *_courses(values), *_sweep(values)]
 
 
+def say_fig14(values: Values) -> str:
+  """From which share of harmless prompts a policy over-refuses, and the cure."""
+  found = run_lib.as_mapping(values.get('cure'))
+  starts = run_lib.number(found.get('over_refuses_at'))
+  cured = run_lib.number(found.get('cured_at'))
+  if starts is None:
+    return 'No policy is shown to refuse helpful requests more often than π0.'
+  text = (
+    f'At {starts:.0%} harmless prompts and more the policy refuses helpful '
+  )
+  text += 'requests more often than π0'
+  if cured is None:
+    return f'{text}; no share that was tried cures it.'
+  return f'{text}; up to {cured:.0%} it is not shown to.'
+
+
 def _distributions(values: Values) -> list[Picture]:
   rows = run_lib.as_rows(values.get('data'))
   course = run_lib.as_rows(values.get('course'))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hh_jax.report import paper_values
+from hh_jax.report import paper_values, table
 from hh_jax.report import run as run_lib
+from hh_jax.report.findings import percent
 from hh_jax.report.lines import PARAMS, Lines, Values, by, marked, middle, of
 from hh_jax.report.style import Picture
 
@@ -112,6 +113,31 @@ def _sizes(
     GAIN if y == 'gain' else SCORE,
     level=0.0,
   ).picture()
+
+
+def say_fig04(values: Values) -> str:
+  """Where train- and test-PM part, and what stopping would have kept."""
+  rows = run_lib.as_rows(values.get('parting'))
+  last = {(row.get('set'), row.get('size'), row.get('pm')): row for row in rows}
+  return ' '.join(
+    _parting_in_words(row)
+    for row in last.values()
+    if row.get('set') == 'largest PM'
+  )
+
+
+def _parting_in_words(row: run_lib.Row) -> str:
+  text = f'Policy {row.get("size")}: train and test PM '
+  apart = middle(row.get('parts_at_sqrt_kl'))
+  text += 'are not shown to part' if apart is None else 'part at '
+  text += '' if apart is None else f'√KL {table.format_number(apart)}'
+  stop = middle(row.get('stop_at_sqrt_kl'))
+  if stop is not None:
+    text += f'; the test PM asks to stop at √KL {table.format_number(stop)}'
+  share = run_lib.band(row.get('share_at_stop'))
+  if share is not None:
+    text += f', where {percent(share)} of the largest gold gain is reached'
+  return f'{text}.'
 
 
 def fig13(values: Values) -> list[Picture]:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -138,6 +139,17 @@ def test_where_train_and_test_pm_part_is_marked():
     },
   ]
   values = {'curves': curves, 'parting': parting}
+  said = robustness_figures.say_fig04(
+    {
+      'parting': [
+        {'set': 'largest PM', 'share_at_stop': [0.9, 0.97, 1.0], **parting[1]},
+        {'set': 'largest PM', 'size': 'nano0', 'pm': 'nano1'},
+      ]
+    }
+  )
+  assert 'part at √KL 1.25; the test PM asks to stop at √KL 1.75' in said
+  assert '97.0\N{NO-BREAK SPACE}% [90.0, 100.0]' in said
+  assert 'Policy nano0: train and test PM are not shown to part.' in said
   first, *others = robustness_figures.fig04(values)
   assert 'PMs part at 1.25, stop at 1.75' in first.alt
   drawn = style.figure_of([first]).axes[0].lines
@@ -156,3 +168,16 @@ def test_rlhf_is_a_band_over_the_ladder_of_k():
   lines = style.figure_of([picture]).axes[0].lines
   assert [30.0, 30.0] in [list(line.get_ydata()) for line in lines]
   assert len(picture.rows) == 4
+
+
+@pytest.mark.parametrize(
+  'cure, said',
+  [
+    ((0.9, 0.5), 'At 90% .*; up to 50% it is not shown to'),
+    ((0.0, None), 'no share that was tried cures it'),
+    ((None, 1.0), 'No policy is shown to refuse'),
+  ],
+)
+def test_over_refusal_in_words(cure, said):
+  found = dict(zip(('over_refuses_at', 'cured_at'), cure))
+  assert re.search(said, preference_figures.say_fig14({'cure': found}))
