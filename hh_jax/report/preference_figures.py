@@ -84,7 +84,7 @@ def fig14(values: Values) -> list[Picture]:
 
 
 def say_fig14(values: Values) -> str:
-  """From which share of harmless prompts a policy over-refuses, and the cure."""
+  """From which share of harmless prompts policies over-refuse."""
   found = run_lib.as_mapping(values.get('cure'))
   starts = run_lib.number(found.get('over_refuses_at'))
   cured = run_lib.number(found.get('cured_at'))

@@ -166,13 +166,15 @@ def swept(policies: Policies) -> dict[str, Any]:
 
 
 def cure(sweep: Rows) -> dict[str, Any]:
-  """The largest share whose policy is not shown to refuse more than π0 does.
+  """The first share that over-refuses, and the largest one below it.
 
-  Refusals are of helpful requests, and the interval is paired with π0's.
+  A policy over-refuses where it refuses helpful requests more often than π0,
+  the interval paired.
   """
   refusing = [row['fraction'] for row in sweep if row['more_refusals'][0] > 0]
-  cured = [row['fraction'] for row in sweep if row['fraction'] not in refusing]
+  first = min(refusing, default=np.inf)
+  below = [row['fraction'] for row in sweep if row['fraction'] < first]
   return {
-    'over_refuses_at': min(refusing, default=None),
-    'cured_at': max(cured, default=None),
+    'over_refuses_at': first if refusing else None,
+    'cured_at': max(below, default=None),
   }

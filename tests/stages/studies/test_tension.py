@@ -55,6 +55,11 @@ def test_the_cure_is_the_largest_share_that_does_not_over_refuse():
   ]
   assert tension.cure(sweep) == {'over_refuses_at': 0.9, 'cured_at': 0.5}
   assert tension.cure(sweep[:2]) == {'over_refuses_at': None, 'cured_at': 0.5}
+  # Beyond the first that over-refuses nothing counts.
+  assert tension.cure([*sweep[1:3], row(1.0, -1.0, 0.0, 1.0)]) == {
+    'over_refuses_at': 0.9,
+    'cured_at': 0.5,
+  }
   assert tension.cure(sweep[2:]) == {'over_refuses_at': 0.9, 'cured_at': None}
 
 
