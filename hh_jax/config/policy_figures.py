@@ -56,6 +56,9 @@ class BestOfConfig(PolicyConfig):
     shared.positive(self, 'games_per_prompt')
     require_counts('ks', self.ks)
     shared.require(
+      len(self.ks) > 1, f'ks={self.ks} compares nothing; give two or more'
+    )
+    shared.require(
       self.rejection.k >= sum(self.ks),
       f'rejection.k={self.rejection.k} replies a prompt are too few: '
       f'ks={self.ks} take {sum(self.ks)}, each its own',

@@ -32,16 +32,17 @@ from hh_jax.stages import (
   loading,
   policy_lineage,
   rejection,
+  targets,
   worlds,
 )
 from hh_jax.stages.policy_lineage import TEST, TRAIN, PolicyLineage
 from hh_jax.stages.rejection import Candidates
 from hh_jax.stages.studies import arena, fits
+from hh_jax.stages.studies.matches import TEST_PM, TRAIN_PM
 from hh_jax.stages.studies.scaling import HELPFUL, Rows
 from hh_jax.stages.trajectory import GOLD, Table, Trajectory
 from hh_jax.stats import bootstrap, elo, frontier, seeds
 
-TRAIN_PM, TEST_PM = 'train PM', 'test PM'
 RLHF = 'rlhf'
 FORM = 'best of n: d (α − β d)'
 
@@ -238,11 +239,28 @@ def fig36(config: BestOfConfig, workdir: pathlib.Path) -> dict[str, Any]:
       row['gold_gain'] = arena.gain(entered, golds, name, anchor).interval()
     ladder.append(row)
   games = [arena.describe(*pair) for pair in zip(entered, played, strict=True)]
-  return {
+  values: dict[str, Any] = {
     'ladder': ladder,
     'games': games,
     'resamples': {'regularised': num_regularised},
   }
+  if entered[0].has_gold:
+    values['targets'] = targets_of(ladder)
+  return values
+
+
+def targets_of(ladder: Rows) -> Rows:
+  """The lab's ladder against what the paper finds."""
+  rated = {row['policy']: row['elo'][1] for row in ladder}
+  ks = [row for row in ladder if row['k'] is not None]
+  steps = np.diff([row['elo'][1] for row in ks])
+  most = ks[-1]['k']
+  return [
+    targets.above('least rise of Elo from one k to the next', steps.min(), 0.0),
+    targets.at_least(
+      f'Elo of RLHF less best of {most}', rated[RLHF] - ks[-1]['elo'][1], 0.0
+    ),
+  ]
 
 
 def name_of(k: int) -> str:

@@ -29,7 +29,7 @@ import numpy as np
 from hh_jax.config import EloConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.evals import policy_games
-from hh_jax.stages import policy_lineage, rejection, worlds
+from hh_jax.stages import policy_lineage, rejection, targets, worlds
 from hh_jax.stages.policy_lineage import TEST, TRAIN, PolicyLineage
 from hh_jax.stages.studies import arena
 from hh_jax.stages.studies.scaling import HELPFUL, Rows
@@ -79,7 +79,19 @@ def fig01(config: EloConfig, workdir: pathlib.Path) -> dict[str, Any]:
     values['kept'] = [
       {'size': size, **kept(entered, size)} for size in config.sizes
     ]
+    held = targets_of(values['kept'][-1])
+    values |= {'targets': held} if held else {}
   return values
+
+
+def targets_of(largest: dict[str, Any]) -> Rows:
+  """What the largest policy of both sides keeps and closes, as asked for."""
+  wanted = {'helpfulness_kept': 0.9, 'harmlessness_gap_closed': 0.8}
+  return [
+    targets.at_least(name.replace('_', ' '), largest[name][1], limit)
+    for name, limit in wanted.items()
+    if largest[name] is not None
+  ]
 
 
 def name_of(policy: str, size: str) -> str:

@@ -17,8 +17,6 @@ Reference: Bai et al. 2022, sections 4.2-4.3, figures 4, 13 and 33; Gao et al.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -26,142 +24,48 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import RobustnessConfig
-from hh_jax.stages import held_out, policy_lineage, trajectory
-from hh_jax.stages.policy_lineage import TEST, TRAIN, PolicyLineage
-from hh_jax.stages.studies import best_of, fits
+from hh_jax.stages import targets, trajectory
+from hh_jax.stages.policy_lineage import TEST
+from hh_jax.stages.studies import best_of, fits, matches
+from hh_jax.stages.studies.matches import (
+  EVERY,
+  LARGEST,
+  OWN,
+  TEST_PM,
+  TRAIN_PM,
+  Match,
+)
 from hh_jax.stages.studies.scaling import Rows
-from hh_jax.stages.trajectory import GOLD, Trajectory
+from hh_jax.stages.trajectory import GOLD
 from hh_jax.stats import frontier
 from hh_jax.stats.seeds import Estimate
 
-TRAIN_PM, TEST_PM = 'train PM', 'test PM'
-LARGEST, OWN, EVERY = 'largest PM', 'own PM', 'every PM'
 ALL_SEEDS = 'all'
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-  """One judge's scores of a policy's replies, of every seed."""
-
-  values: tuple[np.ndarray, ...]  # [T, N] each
-  zeros: tuple[float, ...]  # means on held-out comparisons; gold's is 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Match:
-  """Policies of one size against train-PMs of one size, of every seed."""
-
-  size: str
-  pm_size: str
-  runs: tuple[Trajectory, ...]
-
-  def row(self) -> dict[str, Any]:
-    return {
-      'size': self.size,
-      'params': self.runs[0].line.model.num_block_params,
-      'pm': self.pm_size,
-    }
-
-  @functools.cached_property
-  def judges(self) -> dict[str, Judged]:
-    """The train-PM, the test-PM of its size and, in the lab, gold."""
-    return {
-      TRAIN_PM: self.scored_by(self.pm_size, TRAIN),
-      TEST_PM: self.scored_by(self.pm_size, TEST),
-      **({GOLD: self._gold()} if self.runs[0].has_gold else {}),
-    }
-
-  def scored_by(self, pm_size: str, half: str) -> Judged:
-    """Scores by the preference model of a size and half."""
-    values, zeros = [], []
-    for run in self.runs:
-      line = dataclasses.replace(run.line, size=pm_size)
-      pm = line.half_pm(half)
-      is_own = half == TRAIN and pm_size == self.pm_size
-      values.append(run.known('train_pm') if is_own else run.scores(pm))
-      zeros.append(trajectory.reference_score(line, pm))
-    return Judged(tuple(values), tuple(zeros))
-
-  def _gold(self) -> Judged:
-    values = tuple(run.known(GOLD) for run in self.runs)
-    return Judged(values, (0.0,) * len(values))
-
-  def gains(self, judge: str) -> list[np.ndarray]:
-    """What replies are above π0's, of every seed, [T, N]."""
-    return trajectory.gains(self.judges[judge].values)
-
-  def of_seed(self, place: int) -> Match:
-    """The same of one seed alone."""
-    return dataclasses.replace(self, runs=self.runs[place : place + 1])
-
-
-def pairs(config: RobustnessConfig) -> dict[str, list[tuple[str, str]]]:
-  """Sizes of policy and train-PM, by set."""
-  sizes = config.sizes
-  middle = sizes[len(sizes) // 2]
-  return {
-    LARGEST: [(size, sizes[-1]) for size in sizes],
-    OWN: [(size, size) for size in sizes],
-    EVERY: [(middle, size) for size in sizes],
-  }
-
-
-def matches(
-  config: RobustnessConfig, workdir: pathlib.Path, name: str
-) -> list[Match]:
-  """Trains, or finds, the policies of a set.
-
-  Raises:
-    ValueError: A half of the comparisons is empty; nothing is trained then.
-  """
-  for line in policy_lineage.largest(config, workdir):
-    for half in policy_lineage.SPANS:
-      data = policy_lineage.half_of(config.pm.data, half)
-      held_out.parts_of(line, data)
-  return [
-    Match(
-      size,
-      pm_size,
-      tuple(
-        _policy(line, pm_size)
-        for line in policy_lineage.of_size(config, size, workdir)
-      ),
-    )
-    for size, pm_size in pairs(config)[name]
-  ]
-
-
-def _policy(line: PolicyLineage, pm_size: str) -> Trajectory:
-  pm = dataclasses.replace(line, size=pm_size).half_pm(TRAIN)
-  return Trajectory(line, line.policy(pm))
 
 
 def fig04(config: RobustnessConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Every policy size against the largest train-PM, and best of n beside it."""
-  largest = matches(config, workdir, LARGEST)
-  every = matches(config, workdir, EVERY)
-  curves = [row for match in largest for row in course(match)]
+  found = {name: matches.of(config, workdir, name) for name in (LARGEST, EVERY)}
+  largest = found[LARGEST]
   best = best_of.against_halves(config, workdir)
-  return {
-    'curves': curves,
+  values = {
+    'curves': [row for match in largest for row in course(match)],
     'lines': [row for match in largest for row in lines(match)],
-    'parting': [
-      {'set': name, **row}
-      for name, found in ((LARGEST, largest), (EVERY, every))
-      for match in found
-      for row in parting(match)
-    ],
+    'parting': _in_sets(found, parting),
     'forms': [
       *(row for match in largest for row in forms(match)),
       *best_of.forms(best),
     ],
     'best_of': best_of.rows(best),
   }
+  if GOLD not in largest[0].judges:
+    return values
+  return values | {'targets': targets_of(values['lines'], values['parting'])}
 
 
 def fig13(config: RobustnessConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Scores against √KL: the largest train-PM, and that of the own size."""
-  found = {name: matches(config, workdir, name) for name in (LARGEST, OWN)}
+  found = {name: matches.of(config, workdir, name) for name in (LARGEST, OWN)}
   return {
     'curves': _in_sets(found, course),
     'lines': _in_sets(found, lines),
@@ -171,7 +75,7 @@ def fig13(config: RobustnessConfig, workdir: pathlib.Path) -> dict[str, Any]:
 
 def fig33(config: RobustnessConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Scores by test-PMs of every size after the same number of samples."""
-  found = {name: matches(config, workdir, name) for name in (LARGEST, OWN)}
+  found = {name: matches.of(config, workdir, name) for name in (LARGEST, OWN)}
   rows = []
   for name, matched in found.items():
     for match in matched:
@@ -185,8 +89,8 @@ def fig33(config: RobustnessConfig, workdir: pathlib.Path) -> dict[str, Any]:
             **match.row(),
             'test_pm': test_size,
             'samples': int(samples[place]),
-            'score': scores(match, judged)[place].interval(),
-            'gain': gain(match, judged)[place].interval(),
+            'score': matches.scores(match, judged)[place].interval(),
+            'gain': matches.gain(match, judged)[place].interval(),
           }
         )
   return {'by_policy': rows}
@@ -203,26 +107,12 @@ def _in_sets(
   ]
 
 
-def scores(match: Match, judged: Judged) -> list[Estimate]:
-  """Scores at each point above the judge's zero."""
-  above = [
-    own - zero for own, zero in zip(judged.values, judged.zeros, strict=True)
-  ]
-  return trajectory.estimates(trajectory.resampled(match.runs, above))
-
-
-def gain(match: Match, judged: Judged) -> list[Estimate]:
-  """Scores at each point above π0's, prompt by prompt."""
-  above = trajectory.gains(judged.values)
-  return trajectory.estimates(trajectory.resampled(match.runs, above))
-
-
 def course(match: Match) -> Rows:
   """A row for each judge and point of training."""
   root = trajectory.estimates(trajectory.roots(match.runs))
   rows = []
   for name, judged in match.judges.items():
-    whole, above = scores(match, judged), gain(match, judged)
+    whole, above = matches.scores(match, judged), matches.gain(match, judged)
     for place, samples in enumerate(match.runs[0].samples):
       points = [run.points[place] for run in match.runs]
       rows.append(
@@ -298,7 +188,7 @@ def _parting(match: Match) -> dict[str, Any]:
     )
   )
   apart = frontier.parting_of_gap(np.array([gap.interval() for gap in gaps]))
-  tested = gain(match, match.judges[TEST_PM])
+  tested = matches.gain(match, match.judges[TEST_PM])
   stop = int(np.argmax([estimate.mid for estimate in tested]))
   root = trajectory.estimates(trajectory.roots(match.runs))
   samples = match.runs[0].samples
@@ -307,6 +197,7 @@ def _parting(match: Match) -> dict[str, Any]:
     'parts_at_samples': None if apart is None else int(samples[apart]),
     'stop_at_sqrt_kl': root[stop].mid,
     'stop_at_samples': int(samples[stop]),
+    'end_sqrt_kl': root[-1].mid,
     'gap_at_end': gaps[-1].interval(),
   }
   if GOLD in match.judges:
@@ -316,7 +207,7 @@ def _parting(match: Match) -> dict[str, Any]:
 
 def _gold_share(match: Match, places: dict[str, int | None]) -> dict[str, Any]:
   """Share of the largest gold gain that is reached at some points."""
-  gold = gain(match, match.judges[GOLD])
+  gold = matches.gain(match, match.judges[GOLD])
   best = gold[int(np.argmax([estimate.mid for estimate in gold]))]
   row: dict[str, Any] = {'best_gold_gain': best.interval()}
   for name, place in places.items():
@@ -327,3 +218,37 @@ def _gold_share(match: Match, places: dict[str, int | None]) -> dict[str, Any]:
         own.mid / best.mid, own.draws / best.draws
       ).interval()
   return row
+
+
+def targets_of(straight: Rows, parted: Rows) -> Rows:
+  """The lab's numbers against what the paper's findings ask for.
+
+  Args:
+    straight: Of `lines`, the largest policy last.
+    parted: Of `parting`, by set.
+  """
+  own = [row for row in straight if row['judge'] == TRAIN_PM][-1]
+  rows = [targets.at_least('points of the largest line', own['points'], 10)]
+  if 'r2' in own:
+    rows.append(targets.at_least('R² of the largest line', own['r2'], 0.97))
+  shares = [
+    row['share_at_stop'][1]
+    for row in parted
+    if row['set'] == LARGEST and row['share_at_stop'] is not None
+  ]
+  if shares:
+    name = 'least share of the best gold gain at the stop'
+    rows.append(targets.at_least(name, min(shares), 0.95))
+  # Rows of a pair end with that of all seeds; pairs ascend in PM size.
+  last = {row['pm']: row for row in parted if row['set'] == EVERY}
+  if len(last) > 1:
+    agreed = [_agreement(row) for row in last.values()]
+    name = 'train-test agreement up to √KL, largest less smallest PM'
+    rows.append(targets.above(name, agreed[-1] - agreed[0], 0.0))
+  return rows
+
+
+def _agreement(row: dict[str, Any]) -> float:
+  """√KL up to which train- and test-PM agree, at most that of the end."""
+  apart = row['parts_at_sqrt_kl']
+  return row['end_sqrt_kl'] if apart is None else apart

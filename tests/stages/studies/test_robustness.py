@@ -8,8 +8,8 @@ import pytest
 
 from hh_jax.config import RobustnessConfig
 from hh_jax.stages import trajectory
-from hh_jax.stages.studies import fits, robustness
-from hh_jax.stages.studies.robustness import GOLD, TEST_PM, TRAIN_PM
+from hh_jax.stages.studies import fits, matches, robustness
+from hh_jax.stages.studies.matches import GOLD, TEST_PM, TRAIN_PM
 from hh_jax.stats import frontier
 
 NUM_PROMPTS = 400
@@ -75,7 +75,7 @@ def match(monkeypatch, num_seeds=1, **curves):
   names = {'train': TRAIN_PM, 'test': TEST_PM, 'gold': GOLD}
   planted = {names[key]: value for key, value in curves.items()}
   runs = tuple(Run(Line('nano0', seed), planted) for seed in range(num_seeds))
-  return robustness.Match('nano0', 'nano1', runs)
+  return matches.Match('nano0', 'nano1', runs)
 
 
 STRAIGHT = 0.25 * ROOT
@@ -171,8 +171,38 @@ def test_scores_are_above_the_zero_and_gains_above_the_start(monkeypatch):
 
 def test_sets_are_the_papers_two_and_one_over_preference_models():
   config = RobustnessConfig(sizes=('nano0', 'nano1', 'nano2'))
-  found = robustness.pairs(config)
-  assert [pm for _, pm in found[robustness.LARGEST]] == ['nano2'] * 3
-  assert all(size == pm for size, pm in found[robustness.OWN])
-  assert {size for size, _ in found[robustness.EVERY]} == {'nano1'}
+  found = matches.pairs(config)
+  assert [pm for _, pm in found[matches.LARGEST]] == ['nano2'] * 3
+  assert all(size == pm for size, pm in found[matches.OWN])
+  assert {size for size, _ in found[matches.EVERY]} == {'nano1'}
   assert len({pair for pairs in found.values() for pair in pairs}) == 6
+
+
+def test_targets_are_held_against_the_largest_policy():
+  straight = [
+    {'judge': TRAIN_PM, 'points': 20, 'r2': 0.5},
+    {'judge': TRAIN_PM, 'points': 12, 'r2': 0.98},
+    {'judge': TEST_PM, 'points': 3, 'r2': 0.1},
+  ]
+  parted = [
+    {
+      'set': name,
+      'pm': pm,
+      'parts_at_sqrt_kl': apart,
+      'end_sqrt_kl': 4.0,
+      'share_at_stop': share,
+    }
+    for name, pm, apart, share in (
+      (matches.LARGEST, 'nano1', 1.0, [0.9, 0.96, 1.0]),
+      (matches.LARGEST, 'nano1', 1.0, [0.8, 0.94, 1.0]),
+      (matches.EVERY, 'nano0', 1.5, None),
+      (matches.EVERY, 'nano1', None, None),
+    )
+  ]
+  rows = robustness.targets_of(straight, parted)
+  assert [(row['value'], row['met']) for row in rows] == [
+    (12, True),
+    (0.98, True),
+    (0.94, False),
+    (2.5, True),
+  ]
