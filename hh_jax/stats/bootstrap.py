@@ -234,7 +234,7 @@ def mean_table(
   clusters: Shaped[np.ndarray, 'N'] | None,
   num_resamples: int,
   seed: int,
-) -> Float[np.ndarray, 'R+1 T']:
+) -> Float[np.ndarray, 'Q T']:
   """Means of several quantities of the same items, resampled together.
 
   Args:
@@ -244,7 +244,7 @@ def mean_table(
     seed: Of the draws.
 
   Returns:
-    Row 0 has the plain means, every other row those of one resample.
+    R + 1 rows (Q): the plain means, then those of every resample.
   """
   index = cluster_index(clusters, values.shape[1])
   columns = [np.bincount(index), *(np.bincount(index, row) for row in values)]

@@ -171,9 +171,6 @@ def parting_of_gap(gap: Float[np.ndarray, 'N 3']) -> int | None:
     Index of the first point from which on every interval lies above 0, or
     None.
   """
-  gap = np.asarray(gap)
-  if gap.ndim != 2 or gap.shape[1] != 3:
-    raise ValueError(f'{gap.shape} is no list of intervals')
   return _first_for_good(gap[:, 0] > 0)
 
 

@@ -66,7 +66,7 @@ def over_seeds(
   return Estimate(float(np.mean(mids)), means)
 
 
-def joined(tables: Sequence[Float[np.ndarray, 'R+1']]) -> Estimate:
+def joined(tables: Sequence[Float[np.ndarray, 'Q']]) -> Estimate:
   """The mean over seeds of a statistic; each seed has items of its own.
 
   Args:

@@ -65,6 +65,20 @@ def test_exact_and_estimated_divergence_of_another_policy(points):
     np.testing.assert_array_equal(kept, sampled)
 
 
+def test_replies_are_kept_without_their_end(tmp_path):
+  eot = toys.TOKENIZER.eot
+  made = [toys.ids(5, 6, eot), toys.ids(7), toys.ids(eot)]
+  table = policy_points.as_table(
+    rollouts.made([toys.ids(3)] * 3, made, columns=3)
+  )
+  absent = policy_points.ABSENT
+  expected = [[5, 6, absent], [7, absent, absent], [absent] * 3]
+  np.testing.assert_array_equal(table, expected)
+  np.save(tmp_path / '00000004.npy', table)
+  kept = policy_points.read_replies(tmp_path, 4)
+  assert [list(ids) for ids in kept] == [[5, 6], [7], []]
+
+
 def test_points_are_due_every_few_steps_and_at_the_end(points, monkeypatch):
   measured = []
 

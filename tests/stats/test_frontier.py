@@ -103,8 +103,6 @@ def test_a_paired_gap_that_opens_is_found_and_has_to_last():
   assert frontier.parting_of_gap(gap[::-1]) is None  # it closes again
   assert frontier.parting_of_gap(_band([-0.2, -0.3])) is None
   assert frontier.parting_of_gap(_band([0.2, 0.3])) == 0
-  with pytest.raises(ValueError, match='no list of intervals'):
-    frontier.parting_of_gap(np.zeros(3))
 
 
 def test_the_range_of_the_line_is_half_of_what_was_reached():

@@ -11,6 +11,7 @@ from configs.figures import policies
 from configs.presets import Choice
 from hh_jax.data.prompts import Prompt
 from hh_jax.stages import policy_comparison, rejection
+from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stages.rejection import Candidates
 from hh_jax.stages.studies import arena, best_of
 from hh_jax.stats import frontier
@@ -21,10 +22,7 @@ RNG = np.random.default_rng(0)
 CONFIG = policies.best_of(Choice('lab', 'nano', 'smoke'))
 
 
-@dataclasses.dataclass(frozen=True)
-class Line:
-  config: object = CONFIG
-  seed: int = 0
+LINE = PolicyLineage(CONFIG, 'nano2', 0, pathlib.Path('made-up'))
 
 
 def prompts(num):
@@ -86,7 +84,7 @@ def test_a_planted_form_is_recovered():
 def entrants(num, strengths):
   """Policies whose replies are named after how good a judge finds them."""
   return arena.Entrants(
-    Line(),
+    LINE,
     prompts(num),
     {name: [name] * num for name in strengths},
     {name: np.full(num, value) for name, value in strengths.items()},
@@ -104,7 +102,8 @@ def test_a_gain_is_over_the_anchor_on_one_side():
 def test_without_a_crowd_the_other_preference_model_judges(monkeypatch):
   made = entrants(150, {'weak': 0.0, 'strong': 0.0})
   monkeypatch.setattr(arena.worlds, 'has_gold', lambda data: False)
-  monkeypatch.setattr(arena.loading, 'load_run', lambda path: path)
+  judge = toys.as_run(toys.pm_params(), 'pm')
+  monkeypatch.setattr(arena.loading, 'load_run', lambda path: judge)
   monkeypatch.setattr(
     policy_comparison,
     'score_policies',

@@ -1,15 +1,17 @@
 """Planted curves: laws are recovered, and partings found where they are."""
 
-import dataclasses
 import pathlib
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 from hh_jax.config import RobustnessConfig
 from hh_jax.stages import trajectory
+from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stages.studies import fits, matches, robustness
 from hh_jax.stages.studies.matches import GOLD, TEST_PM, TRAIN_PM
+from hh_jax.stages.trajectory import Trajectory
 from hh_jax.stats import frontier
 
 NUM_PROMPTS = 400
@@ -17,48 +19,31 @@ ROOT = np.linspace(0, 4, 33)  # √KL of the points
 RNG = np.random.default_rng(0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Line:
+class Line(PolicyLineage):
   """A lineage whose preference models are names."""
-
-  size: str
-  seed: int = 0
 
   def half_pm(self, half):
     return pathlib.Path(f'{self.size}-{half}')
 
-  @property
-  def model(self):
-    return self
 
-  num_block_params = 10
-
-
-@dataclasses.dataclass
-class Run:
+class Run(Trajectory):
   """A run whose mean scores are planted; prompts scatter around them."""
 
-  line: Line
+  prompts = ()
+  points = tuple({'k1': x**2, 'k3': x**2} for x in ROOT)
+  samples = np.arange(len(ROOT)) * 100
+  clusters = np.arange(NUM_PROMPTS)
+  sides = np.array(['helpful', 'harmless'] * (NUM_PROMPTS // 2))
   curves: dict
+  divergence = ROOT**2
 
-  def __post_init__(self):
-    rng = np.random.default_rng(self.line.seed)
-    self.start = rng.normal(size=NUM_PROMPTS)
-    self.noise = {
-      name: rng.normal(scale=0.3, size=(len(ROOT), NUM_PROMPTS))
-      for name in self.curves
-    }
-    for noise in self.noise.values():
-      noise[0] = 0
-    self.clusters = np.arange(NUM_PROMPTS)
-    self.sides = np.array(['helpful', 'harmless'] * (NUM_PROMPTS // 2))
-    self.samples = np.arange(len(ROOT)) * 100
-    self.points = [{'k1': x**2, 'k3': x**2} for x in ROOT]
-    self.has_gold = GOLD in self.curves
+  @property
+  def has_gold(self):
+    return GOLD in self.curves
 
   def known(self, name):
     if name == 'kl':
-      return np.tile(ROOT[:, None] ** 2, NUM_PROMPTS)
+      return np.tile(self.divergence[:, None], NUM_PROMPTS)
     return self.of({'train_pm': TRAIN_PM}.get(name, name))
 
   def scores(self, pm):
@@ -66,16 +51,29 @@ class Run:
     return self.of(TEST_PM)
 
   def of(self, name):
-    return self.curves[name][:, None] + self.start + self.noise[name]
+    rng = np.random.default_rng([self.line.seed, self.noise_of[name]])
+    noise = rng.normal(scale=0.3, size=(len(ROOT), NUM_PROMPTS))
+    noise[0] = 0
+    return self.curves[name][:, None] + self.start + noise
+
+  @property
+  def start(self):
+    return np.random.default_rng(self.line.seed).normal(size=NUM_PROMPTS)
+
+  noise_of = {TRAIN_PM: 1, TEST_PM: 2, GOLD: 3}
 
 
-def match(monkeypatch, num_seeds=1, **curves):
+def match(monkeypatch, num_seeds=1, changes=MappingProxyType({}), **curves):
   """A match of planted gains over π0, by judge."""
   monkeypatch.setattr(trajectory, 'reference_score', lambda line, pm: 2.0)
   names = {'train': TRAIN_PM, 'test': TEST_PM, 'gold': GOLD}
   planted = {names[key]: value for key, value in curves.items()}
-  runs = tuple(Run(Line('nano0', seed), planted) for seed in range(num_seeds))
-  return matches.Match('nano0', 'nano1', runs)
+  runs = []
+  for seed in range(num_seeds):
+    line = Line(RobustnessConfig(), 'nano0', seed, pathlib.Path('made-up'))
+    made = type('Planted', (Run,), {'curves': planted, **changes})
+    runs.append(made(line, pathlib.Path(f'rlhf-{seed}')))
+  return matches.Match('nano0', 'nano1', tuple(runs))
 
 
 STRAIGHT = 0.25 * ROOT
@@ -94,9 +92,8 @@ def test_the_slope_of_a_planted_line_is_recovered(monkeypatch):
 
 
 def test_a_range_with_too_few_points_has_no_line(monkeypatch):
-  made = match(monkeypatch, train=STRAIGHT, test=STRAIGHT)
-  for run in made.runs:
-    run.known = lambda name: np.full((len(ROOT), NUM_PROMPTS), 0.3)
+  near = {'divergence': np.full(len(ROOT), 0.3)}
+  made = match(monkeypatch, 1, near, train=STRAIGHT, test=STRAIGHT)
   roots = trajectory.roots(made.runs)
   found = fits.line(roots, roots)
   assert found['points'] == 0 and 'slope' not in found
@@ -123,7 +120,7 @@ def test_the_parting_is_found_where_it_was_planted(monkeypatch):
   assert row['stop_at_sqrt_kl'] == pytest.approx(2.0, abs=0.3)
   assert row['gap_at_end'][1] == pytest.approx(0.7, abs=0.05)
   low, mid, high = row['share_at_stop']
-  assert 0.8 < low <= mid <= high and mid > 0.9
+  assert low <= mid <= high < 1 and mid == pytest.approx(0.89, abs=0.06)
   assert row['best_gold_gain'][1] == pytest.approx(0.56, abs=0.06)
 
 
@@ -137,8 +134,8 @@ def test_clean_curves_rarely_part():
 
 
 def test_nothing_parts_where_train_and_test_agree(monkeypatch):
-  made = match(monkeypatch, train=STRAIGHT, test=STRAIGHT)
-  made.runs[0].noise[TEST_PM] = made.runs[0].noise[TRAIN_PM]
+  alike = {'noise_of': {TRAIN_PM: 1, TEST_PM: 1}}
+  made = match(monkeypatch, 1, alike, train=STRAIGHT, test=STRAIGHT)
   (row,) = robustness.parting(made)
   assert row['parts_at_sqrt_kl'] is None and row['parts_at_samples'] is None
   assert row['stop_at_sqrt_kl'] > 3.5  # both still rise
@@ -151,9 +148,7 @@ def test_every_seed_has_a_row_and_their_mean_another(monkeypatch):
   assert [row['seed'] for row in rows] == ['0', '1', '2', 'all']
   gaps = [row['gap_at_end'][1] for row in rows]
   assert gaps[-1] == pytest.approx(np.mean(gaps[:3]))
-  assert rows[-1]['parts_at_sqrt_kl'] <= min(
-    row['parts_at_sqrt_kl'] for row in rows[:-1]
-  )
+  assert all(row['parts_at_sqrt_kl'] <= 0.5 for row in rows)
 
 
 def test_scores_are_above_the_zero_and_gains_above_the_start(monkeypatch):

@@ -1,39 +1,47 @@
 """Over-refusal: what is counted, and which share of prompts cures it."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
+from hh_jax.config import RLHFConfig, TensionConfig
 from hh_jax.data.prompts import Prompt
 from hh_jax.stages import trajectory, worlds
+from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stages.studies import elo, tension
+from hh_jax.stages.trajectory import Trajectory
 from hh_jax.stats.seeds import Estimate
 from tests.data import samples
 
 
-class Run:
-  """A run of two points that says given texts to helpful prompts."""
+def said(*texts_by_point):
+  """A run that says given texts to helpful prompts."""
+  num = len(texts_by_point[0])
+  asked = tuple(
+    Prompt(samples.dialogue(f'Question {i}?'), 'helpful', i) for i in range(num)
+  )
 
-  def __init__(self, before, after):
-    self.said = before, after
-    self.points = [None, None]
-    self.prompts = tuple(
-      Prompt(samples.dialogue(f'Question {i}?'), 'helpful', i)
-      for i in range(len(before))
-    )
-    self.sides = np.array(['helpful'] * len(before))
-    self.clusters = np.arange(len(before))
-    self.config = self
-    self.data = None
+  class Said(Trajectory):
+    points = texts_by_point
+    prompts = asked
+    sides = np.array(['helpful'] * num)
+    clusters = np.arange(num)
+    config = RLHFConfig()
 
-  def texts(self, place):
-    return self.said[place]
+    def texts(self, place):
+      return texts_by_point[place]
+
+  config = TensionConfig()
+  line = PolicyLineage(config, 'nano0', 0, pathlib.Path('made-up'))
+  return Said(line, pathlib.Path('rlhf-made-up'))
 
 
 def test_refusals_are_counted_at_both_ends(monkeypatch):
   monkeypatch.setattr(
     worlds, 'is_refusal', lambda data, prompt, reply: reply == 'no'
   )
-  run = Run(['yes'] * 8 + ['no'] * 2, ['yes'] * 4 + ['no'] * 6)
+  run = said(['yes'] * 8 + ['no'] * 2, ['yes'] * 4 + ['no'] * 6)
   made = tension.Policies(1.0, (run,))
   start, end = made.mean(made.refusals, 'helpful')
   assert (start.mid, end.mid) == (0.2, 0.6)
