@@ -107,7 +107,7 @@ def marked(picture: Picture, marks: Mapping[str, float]) -> Picture:
       axes.axvline(place, color=style.FAINT, linewidth=1.2, linestyle='--')
       axes.annotate(
         text,
-        (place, 0.04 + 0.08 * index),
+        (place, 0.93 - 0.08 * index),
         xycoords=('data', 'axes fraction'),
         xytext=(4, 0),
         textcoords='offset points',

@@ -132,7 +132,7 @@ def _courses(values: Values) -> list[Picture]:
       by('side'),
       'samples trained on',
       'score',
-      'score less the mean of the data, nats',
+      'PM score less its mean, nats',
       level=0.0,
     ).picture()
     for pm in dict.fromkeys(str(row.get('pm')) for row in rows)

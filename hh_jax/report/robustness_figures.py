@@ -12,7 +12,7 @@ from hh_jax.report.style import Picture
 
 ROOT = '√KL(π ‖ π0), √nats'
 SAMPLES = 'samples trained on'
-SCORE = 'score above the mean of held-out data, nats'
+SCORE = 'PM score less its mean, nats'
 GAIN = 'score above π0, nats'
 _PMS = ('train PM', 'test PM')
 
