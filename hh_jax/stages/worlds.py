@@ -16,10 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.config import (
-  DataConfig,
-  PMPConfig,
-)
+from hh_jax.config import DataConfig, PMPConfig
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import corpora, order, ranked
 from hh_jax.data import hhh_prompt as real_prompt
