@@ -7,6 +7,9 @@
 2. Policies trained with harmless prompts in several shares: how often each
    refuses helpful requests, and what it gains on either side.
 
+The preference models are those of one half of the comparisons, so that the
+policy of equal shares is the one of the robustness study.
+
 Reference: Bai et al. 2022, section 4.4 and figure 14.
 """
 
