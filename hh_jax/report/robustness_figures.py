@@ -88,11 +88,13 @@ def _marks(values: Values, largest: Sequence[run_lib.Row]) -> dict[str, float]:
   )
   if not found:
     return {}
+  row = found[-1]
   places = {
-    'PMs part': middle(found[-1].get('parts_at_sqrt_kl')),
-    'stop': middle(found[-1].get('stop_at_sqrt_kl')),
+    'PMs part: stop' if row.get('part') else 'end': row.get('stop_at_sqrt_kl'),
+    'best by test PM': row.get('best_test_at_sqrt_kl'),
   }
-  return {text: x for text, x in places.items() if x is not None}
+  known = {text: middle(place) for text, place in places.items()}
+  return {text: x for text, x in known.items() if x is not None}
 
 
 def _sizes(
@@ -128,15 +130,14 @@ def say_fig04(values: Values) -> str:
 
 def _parting_in_words(row: run_lib.Row) -> str:
   text = f'Policy {row.get("size")}: train and test PM '
-  apart = middle(row.get('parts_at_sqrt_kl'))
-  text += 'are not shown to part' if apart is None else 'part at '
-  text += '' if apart is None else f'√KL {table.format_number(apart)}'
   stop = middle(row.get('stop_at_sqrt_kl'))
-  if stop is not None:
-    text += f'; the test PM asks to stop at √KL {table.format_number(stop)}'
+  if row.get('part') and stop is not None:
+    text += f'part at √KL {table.format_number(stop)}; stop there'
+  else:
+    text += 'are not shown to part'
   share = run_lib.band(row.get('share_at_stop'))
   if share is not None:
-    text += f', where {percent(share)} of the largest gold gain is reached'
+    text += f'. {percent(share)} of the largest gold gain is reached'
   return f'{text}.'
 
 

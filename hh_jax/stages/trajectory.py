@@ -153,6 +153,11 @@ def estimates(tables: Sequence[Table]) -> list[seeds.Estimate]:
   ]
 
 
-def reference_score(line: PolicyLineage, pm: pathlib.Path) -> float:
-  """A preference model's mean on the held-out comparisons, its zero [§B.2]."""
-  return float(held_out.score(line, pm).scores.mean())
+def scale_of(line: PolicyLineage, pm: pathlib.Path) -> tuple[float, float]:
+  """Mean and spread of a preference model's scores of held-out comparisons.
+
+  Its zero means nothing [§B.2], and of two models trained alike one may spread
+  all of its scores wider.
+  """
+  scores = held_out.score(line, pm).scores
+  return float(scores.mean()), float(scores.std())

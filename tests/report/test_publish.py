@@ -130,12 +130,13 @@ def test_where_train_and_test_pm_part_is_marked():
     for x in (0.0, 1.0, 2.0)
   ]
   parting = [
-    {'size': 'nano1', 'pm': 'nano0', 'parts_at_sqrt_kl': 0.5},
+    {'size': 'nano1', 'pm': 'nano0', 'stop_at_sqrt_kl': 0.5},
     {
       'size': 'nano1',
       'pm': 'nano1',
-      'parts_at_sqrt_kl': 1.25,
-      'stop_at_sqrt_kl': 1.75,
+      'part': True,
+      'stop_at_sqrt_kl': 1.25,
+      'best_test_at_sqrt_kl': 1.75,
     },
   ]
   values = {'curves': curves, 'parting': parting}
@@ -147,11 +148,11 @@ def test_where_train_and_test_pm_part_is_marked():
       ]
     }
   )
-  assert 'part at √KL 1.25; the test PM asks to stop at √KL 1.75' in said
+  assert 'train and test PM part at √KL 1.25; stop there' in said
   assert '97.0\N{NO-BREAK SPACE}% [90.0, 100.0]' in said
   assert 'Policy nano0: train and test PM are not shown to part.' in said
   first, *others = robustness_figures.fig04(values)
-  assert 'PMs part at 1.25, stop at 1.75' in first.alt
+  assert 'PMs part: stop at 1.25, best by test PM at 1.75' in first.alt
   drawn = style.figure_of([first]).axes[0].lines
   assert {1.25, 1.75} <= {line.get_xdata()[0] for line in drawn}
   assert len(first.rows) == 9  # the largest policy, all three judges

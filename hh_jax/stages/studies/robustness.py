@@ -5,8 +5,9 @@
 2. At points along training fresh replies to held-out prompts are scored by the
    train-PM, by test-PMs of every size and, in the lab, by the gold judge.
 3. Reward is a straight line in √KL at first; where the train-PM's gain leaves
-   the test-PM's for good the policy over-optimises. The recommended stop is
-   the point with the highest test-PM gain: of train- and test-PM alone.
+   the test-PM's for good the policy over-optimises. There it should stop,
+   which is known from train- and test-PM alone. Beside it stands the point
+   with the highest test-PM gain.
 
 Figure 4: the largest train-PM; figure 13: scores against √KL; figure 33: test
 scores by size of policy and test-PM.
@@ -181,38 +182,34 @@ def parting(match: Match) -> Rows:
 
 
 def _parting(match: Match) -> dict[str, Any]:
-  train, test = match.gains(TRAIN_PM), match.gains(TEST_PM)
-  gaps = trajectory.estimates(
-    trajectory.resampled(
-      match.runs, [own - other for own, other in zip(train, test, strict=True)]
-    )
-  )
+  gaps = trajectory.estimates(trajectory.resampled(match.runs, match.gaps()))
   apart = frontier.parting_of_gap(np.array([gap.interval() for gap in gaps]))
   tested = matches.gain(match, match.judges[TEST_PM])
-  stop = int(np.argmax([estimate.mid for estimate in tested]))
+  best = int(np.argmax([estimate.mid for estimate in tested]))
+  stop = len(gaps) - 1 if apart is None else apart
   root = trajectory.estimates(trajectory.roots(match.runs))
   samples = match.runs[0].samples
   row: dict[str, Any] = {
-    'parts_at_sqrt_kl': None if apart is None else root[apart].mid,
-    'parts_at_samples': None if apart is None else int(samples[apart]),
+    'part': apart is not None,
     'stop_at_sqrt_kl': root[stop].mid,
     'stop_at_samples': int(samples[stop]),
+    'best_test_at_sqrt_kl': root[best].mid,
     'end_sqrt_kl': root[-1].mid,
     'gap_at_end': gaps[-1].interval(),
   }
   if GOLD in match.judges:
-    row |= _gold_share(match, {'parting': apart, 'stop': stop})
+    row |= _gold_share(match, {'stop': stop, 'best_test': best})
   return row
 
 
-def _gold_share(match: Match, places: dict[str, int | None]) -> dict[str, Any]:
+def _gold_share(match: Match, places: dict[str, int]) -> dict[str, Any]:
   """Share of the largest gold gain that is reached at some points."""
   gold = matches.gain(match, match.judges[GOLD])
   best = gold[int(np.argmax([estimate.mid for estimate in gold]))]
   row: dict[str, Any] = {'best_gold_gain': best.interval()}
   for name, place in places.items():
     row[f'share_at_{name}'] = None
-    if place is not None and best.interval()[0] > 0:
+    if best.interval()[0] > 0:
       own = gold[place]
       row[f'share_at_{name}'] = Estimate(
         own.mid / best.mid, own.draws / best.draws
@@ -242,13 +239,7 @@ def targets_of(straight: Rows, parted: Rows) -> Rows:
   # Rows of a pair end with that of all seeds; pairs ascend in PM size.
   last = {row['pm']: row for row in parted if row['set'] == EVERY}
   if len(last) > 1:
-    agreed = [_agreement(row) for row in last.values()]
+    agreed = [row['stop_at_sqrt_kl'] for row in last.values()]
     name = 'train-test agreement up to √KL, largest less smallest PM'
     rows.append(targets.above(name, agreed[-1] - agreed[0], 0.0))
   return rows
-
-
-def _agreement(row: dict[str, Any]) -> float:
-  """√KL up to which train- and test-PM agree, at most that of the end."""
-  apart = row['parts_at_sqrt_kl']
-  return row['end_sqrt_kl'] if apart is None else apart

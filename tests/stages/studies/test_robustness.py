@@ -65,7 +65,9 @@ class Run(Trajectory):
 
 def match(monkeypatch, num_seeds=1, changes=MappingProxyType({}), **curves):
   """A match of planted gains over π0, by judge."""
-  monkeypatch.setattr(trajectory, 'reference_score', lambda line, pm: 2.0)
+  # The test-PM spreads its scores twice as wide.
+  scales = {'nano1-train': (2.0, 1.0), 'nano1-test': (2.0, 2.0)}
+  monkeypatch.setattr(trajectory, 'scale_of', lambda _, pm: scales[pm.name])
   names = {'train': TRAIN_PM, 'test': TEST_PM, 'gold': GOLD}
   planted = {names[key]: value for key, value in curves.items()}
   runs = []
@@ -111,16 +113,18 @@ def test_planted_forms_are_recovered(monkeypatch):
 
 
 def test_the_parting_is_found_where_it_was_planted(monkeypatch):
-  test = np.where(ROOT <= 2, STRAIGHT, 0.5 - 0.1 * (ROOT - 2))
+  test = 2 * np.where(ROOT <= 2, STRAIGHT, 0.5 - 0.1 * (ROOT - 2))
   gold = np.where(ROOT <= 2.25, STRAIGHT, 0.5625 - 0.4 * (ROOT - 2.25))
   made = match(monkeypatch, train=STRAIGHT, test=test, gold=gold)
   (row,) = robustness.parting(made)
-  assert 2.0 < row['parts_at_sqrt_kl'] <= 2.25
-  assert row['parts_at_samples'] == round(row['parts_at_sqrt_kl'] * 800)
-  assert row['stop_at_sqrt_kl'] == pytest.approx(2.0, abs=0.3)
+  assert row['part'] and 2.0 < row['stop_at_sqrt_kl'] <= 2.25
+  assert row['stop_at_samples'] == round(row['stop_at_sqrt_kl'] * 800)
+  assert row['best_test_at_sqrt_kl'] == pytest.approx(2.0, abs=0.3)
+  # In the unit of the train-PM, which spreads half as wide.
   assert row['gap_at_end'][1] == pytest.approx(0.7, abs=0.05)
-  low, mid, high = row['share_at_stop']
-  assert low <= mid <= high < 1 and mid == pytest.approx(0.89, abs=0.06)
+  for place in ('stop', 'best_test'):
+    low, mid, high = row[f'share_at_{place}']
+    assert low <= mid <= high and mid == pytest.approx(0.93, abs=0.07)
   assert row['best_gold_gain'][1] == pytest.approx(0.56, abs=0.06)
 
 
@@ -134,11 +138,11 @@ def test_clean_curves_rarely_part():
 
 
 def test_nothing_parts_where_train_and_test_agree(monkeypatch):
-  alike = {'noise_of': {TRAIN_PM: 1, TEST_PM: 1}}
-  made = match(monkeypatch, 1, alike, train=STRAIGHT, test=STRAIGHT)
+  made = match(monkeypatch, train=STRAIGHT, test=2 * STRAIGHT)
   (row,) = robustness.parting(made)
-  assert row['parts_at_sqrt_kl'] is None and row['parts_at_samples'] is None
-  assert row['stop_at_sqrt_kl'] > 3.5  # both still rise
+  assert not row['part']
+  assert row['stop_at_sqrt_kl'] == row['end_sqrt_kl'] == 4.0
+  assert row['best_test_at_sqrt_kl'] > 3.5  # both still rise
   assert 'share_at_stop' not in row  # no gold
 
 
@@ -148,7 +152,7 @@ def test_every_seed_has_a_row_and_their_mean_another(monkeypatch):
   assert [row['seed'] for row in rows] == ['0', '1', '2', 'all']
   gaps = [row['gap_at_end'][1] for row in rows]
   assert gaps[-1] == pytest.approx(np.mean(gaps[:3]))
-  assert all(row['parts_at_sqrt_kl'] <= 0.5 for row in rows)
+  assert all(row['part'] and row['stop_at_sqrt_kl'] <= 0.5 for row in rows)
 
 
 def test_scores_are_above_the_zero_and_gains_above_the_start(monkeypatch):
@@ -183,15 +187,14 @@ def test_targets_are_held_against_the_largest_policy():
     {
       'set': name,
       'pm': pm,
-      'parts_at_sqrt_kl': apart,
-      'end_sqrt_kl': 4.0,
+      'stop_at_sqrt_kl': stop,
       'share_at_stop': share,
     }
-    for name, pm, apart, share in (
+    for name, pm, stop, share in (
       (matches.LARGEST, 'nano1', 1.0, [0.9, 0.96, 1.0]),
       (matches.LARGEST, 'nano1', 1.0, [0.8, 0.94, 1.0]),
       (matches.EVERY, 'nano0', 1.5, None),
-      (matches.EVERY, 'nano1', None, None),
+      (matches.EVERY, 'nano1', 4.0, None),
     )
   ]
   rows = robustness.targets_of(straight, parted)
