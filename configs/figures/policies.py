@@ -24,7 +24,7 @@ from hh_jax.config import (
 MAX_NEW_TOKENS = 32  # [§4.2]
 NUM_SAMPLES = 250_000  # of a run [§4.2]
 WARMUP = 0.1  # of a run's updates: 25,000 of 250,000 samples [§B.1]
-NUM_POINTS = 40  # of scores against √KL along a run
+NUM_POINTS = 27  # of scores against √KL along a run
 KS = (1, 4, 16, 64)
 
 
@@ -70,8 +70,11 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
     ),
     # The rate stays: a run is to go on until it over-optimises.
     optimizer=presets.optimizer(
-      choice, 0.01, 0.1, 'constant', round(WARMUP * updates)
+      choice, 0.01, 0.06, 'constant', round(WARMUP * updates)
     ),
+    # The first thing that a preference model of few comparisons gets wrong is
+    # a reply without an end, and beyond it no score means anything [open].
+    missing_eot_score='fixed' if choice.is_nano else base.missing_eot_score,
     loop=dataclasses.replace(
       base.loop, checkpoint_every=choice.pick(25, 25, 2)
     ),
@@ -82,7 +85,7 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
 
 
 def num_full_iterations(choice: presets.Choice) -> int:
-  return 120 if choice.is_nano else NUM_SAMPLES // 128
+  return 81 if choice.is_nano else NUM_SAMPLES // 128
 
 
 def candidates(choice: presets.Choice, held_out: DataConfig) -> RejectionConfig:
