@@ -24,7 +24,7 @@ from hh_jax.config import (
 MAX_NEW_TOKENS = 32  # [§4.2]
 NUM_SAMPLES = 250_000  # of a run [§4.2]
 WARMUP = 0.1  # of a run's updates: 25,000 of 250,000 samples [§B.1]
-NUM_POINTS = 27  # of scores against √KL along a run
+NUM_POINTS = 40  # of scores against √KL along a run
 KS = (1, 4, 16, 64)
 
 
@@ -80,12 +80,27 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
     ),
     passes=passes,
     num_iterations=num_iterations,
-    eval_every=max(1, num_iterations // choice.pick(NUM_POINTS, 6, 2)),
+    **points(choice, num_iterations),
   )
 
 
+def points(choice: presets.Choice, num_iterations: int) -> dict[str, int]:
+  """Returns when scores are measured against √KL, about `NUM_POINTS` times.
+
+  A nano rung is where the straight line ends after a quarter of its few
+  iterations, and each of the first ones has a point.
+  """
+  if not choice.is_nano:
+    num = choice.pick(NUM_POINTS, 6, 2)
+    return {'eval_every': max(1, num_iterations // num)}
+  return {
+    'eval_every': max(1, num_iterations // choice.pick(NUM_POINTS // 3, 6, 2)),
+    'eval_first': round(0.3 * num_iterations),
+  }
+
+
 def num_full_iterations(choice: presets.Choice) -> int:
-  return 81 if choice.is_nano else NUM_SAMPLES // 128
+  return 80 if choice.is_nano else NUM_SAMPLES // 128
 
 
 def candidates(choice: presets.Choice, held_out: DataConfig) -> RejectionConfig:

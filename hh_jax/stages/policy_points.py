@@ -62,8 +62,9 @@ class PolicyPoints:
 
   def at(self, params: Params, step: int) -> dict[str, float] | None:
     """Writes the point of a step that is due; returns what to log."""
+    is_first = step <= self.config.eval_first
     is_last = step == self.config.num_iterations
-    if step % self.config.eval_every and not is_last:
+    if step % self.config.eval_every and not is_first and not is_last:
       return None
     point = self.measure(params, step)
     return {

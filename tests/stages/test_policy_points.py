@@ -93,6 +93,15 @@ def test_points_are_due_every_few_steps_and_at_the_end(points, monkeypatch):
   assert logged[1] == {'eval/sqrt_kl': 2.0, 'eval/train_pm': 1.0}
 
 
+def test_the_first_steps_all_have_points(points, monkeypatch):
+  point = {'kl': 4.0, 'train_pm': [0.0, 1.0, 2.0]}
+  monkeypatch.setattr(policy_points.PolicyPoints, 'measure', lambda *_: point)
+  config = dataclasses.replace(CONFIG, eval_every=4, eval_first=2)
+  points = dataclasses.replace(points, config=config)
+  due = [step for step in range(1, 6) if points.at({}, step) is not None]
+  assert due == [1, 2, 4, 5]
+
+
 def test_later_points_of_a_longer_run_are_left_out(points):
   for step in (0, 2, 10, 4):
     write_point(points, step, {})
