@@ -19,6 +19,13 @@ from hh_jax.config.figures import (
   ScalingConfig,
   TransferConfig,
 )
+from hh_jax.config.policy_figures import (
+  BestOfConfig,
+  EloConfig,
+  PolicyConfig,
+  RobustnessConfig,
+  TensionConfig,
+)
 from hh_jax.config.shared import (
   DataConfig,
   LoopConfig,
@@ -39,10 +46,12 @@ from hh_jax.config.stages import (
 )
 
 __all__ = [
+  'BestOfConfig',
   'BiasConfig',
   'CalibrationConfig',
   'DataConfig',
   'DistillConfig',
+  'EloConfig',
   'EvaluateConfig',
   'FigureConfig',
   'FoldsConfig',
@@ -55,12 +64,15 @@ __all__ = [
   'PMConfig',
   'PMPConfig',
   'PipelineConfig',
+  'PolicyConfig',
   'PretrainConfig',
   'PublicConfig',
   'RLHFConfig',
   'RejectionConfig',
+  'RobustnessConfig',
   'SamplingConfig',
   'ScalingConfig',
+  'TensionConfig',
   'TransferConfig',
   'from_config_dict',
   'lr_pretrain',

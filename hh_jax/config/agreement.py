@@ -5,6 +5,7 @@ Each function raises ValueError with one line that names the fields.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hh_jax.config.shared import (
@@ -90,6 +91,24 @@ def require_held_out(data: DataConfig) -> None:
     f'data.split_offset={data.split_offset} does not turn the prompts of '
     'world=lab: held-out ones would be trained on; set it to 0',
   )
+
+
+def require_one_split(stages: Mapping[str, Any]) -> None:
+  """Raises ValueError unless stages hold out the same conversations.
+
+  Args:
+    stages: Configs with `data`, by name; the first is the measure.
+  """
+  first = next(iter(stages))
+  for field in ('test_fraction', 'split_offset'):
+    wanted = getattr(stages[first].data, field)
+    for name, stage in stages.items():
+      value = getattr(stage.data, field)
+      require(
+        value == wanted,
+        f'{name}.data.{field}={value} and {first}.data.{field}={wanted}: some '
+        'comparisons would be trained on and then held out; make them equal',
+      )
 
 
 def require_unset(

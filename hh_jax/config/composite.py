@@ -86,18 +86,8 @@ class PipelineConfig:
     for name, stage in stages.items():
       self._check_replaced(name, stage)
     _check_both_sides('pm_one_side', self.pm_one_side)
-    splits = {
-      f'{name}.data.{field}': getattr(stages[name].data, field)
-      for field in ('test_fraction', 'split_offset')
-      for name in ('pm', 'pm_one_side', 'rejection', 'rlhf', 'evaluate')
-    }
-    for name, value in splits.items():
-      first = f'pm.{name.partition(".")[2]}'
-      shared.require(
-        value == splits[first],
-        f'{name}={value} and {first}={splits[first]}: some comparisons would '
-        'be trained on and then held out; make them equal',
-      )
+    names = ('pm', 'pm_one_side', 'rejection', 'rlhf', 'evaluate')
+    agreement.require_one_split({name: stages[name] for name in names})
 
   def _check_replaced(self, name: str, stage: Any) -> None:
     """Raises ValueError for a field of a stage that the pipeline fills in."""

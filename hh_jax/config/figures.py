@@ -44,8 +44,9 @@ class FigureConfig:
       require_distinct(name, getattr(self, name))
     for seed in self.seeds:
       agreement.require_seed(seed)
-    for name in ('pretrain', 'distill', 'pmp', 'pm'):
-      self._check_stage(name, getattr(self, name))
+    for name, stage in vars(self).items():
+      if dataclasses.is_dataclass(stage):
+        self._check_stage(name, stage)
 
   def _check_stage(self, name: str, stage: Any) -> None:
     """Raises ValueError for a field of a stage that the figure fills in."""

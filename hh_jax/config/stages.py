@@ -202,6 +202,8 @@ class RLHFConfig:
   recompute_log_probs: bool = False  # by the trainer instead of the sampler;
   # always where the networks compute in bfloat16
   eval_every: int = 10  # iterations between points of reward against √KL
+  eval_first: int = 0  # iterations at the start with a point after each: √KL
+  # grows fastest there, and a straight line needs points
   eval_prompts: int = 512  # held-out prompts of each point
 
   def __post_init__(self):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.stats import bootstrap, elo
+from hh_jax.stats import bootstrap, elo, seeds
 
 # (prompt number, reply of a, reply of b, game number) -> a is preferred, or
 # None where the choice is too weak to keep.
@@ -107,18 +107,55 @@ def play(
 def elo_table(games: PolicyGames, anchor: str, num_resamples: int) -> EloTable:
   """Returns the Elo of each policy; the anchor has 0."""
   found = elo.bootstrap_elo(
-    elo.Games(
-      first=games.first,
-      second=games.second,
-      first_won=games.first_won.astype(np.float64),
-      num_players=len(games.names),
-    ),
+    _as_games(games),
     clusters=games.conversation,
     anchor=games.names.index(anchor),
     num_resamples=num_resamples,
   )
   ratings = zip(games.names, found.ratings.tolist(), strict=True)
   return EloTable(dict(ratings), found.num_regularised)
+
+
+def elo_over_seeds(
+  played: Sequence[PolicyGames], anchor: str
+) -> tuple[dict[str, seeds.Estimate], int]:
+  """Returns the Elo of each policy, the mean of what each seed gives.
+
+  Args:
+    played: Games of the policies of every seed, by the same names.
+    anchor: Policy at 0.
+
+  Returns:
+    Ratings, and the number of resamples in which somebody never lost.
+  """
+  names = played[0].names
+  found = [
+    elo.resample(
+      _as_games(games),
+      games.conversation,
+      names.index(anchor),
+      seeds.NUM_RESAMPLES,
+      seed,
+    )
+    for seed, games in enumerate(played)
+  ]
+  ratings = {
+    name: seeds.over_seeds(
+      [float(mid[place]) for mid, _, _ in found],
+      np.stack([draws[:, place] for _, draws, _ in found]),
+    )
+    for place, name in enumerate(names)
+  }
+  return ratings, sum(number for _, _, number in found)
+
+
+def _as_games(games: PolicyGames) -> elo.Games:
+  return elo.Games(
+    first=games.first,
+    second=games.second,
+    first_won=games.first_won.astype(np.float64),
+    num_players=len(games.names),
+  )
 
 
 def win_rates(games: PolicyGames) -> dict[str, Any]:

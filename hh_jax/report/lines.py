@@ -61,7 +61,7 @@ class Lines:
         (x, value)
         for row in self.rows
         if self.group(row) == name
-        and (x := run_lib.number(row.get(self.x))) is not None
+        and (x := middle(row.get(self.x))) is not None
         and (value := run_lib.band(row.get(self.y))) is not None
       )
       if points:
@@ -80,9 +80,45 @@ class Lines:
 
   def places(self) -> list[float]:
     """Where anything is drawn, ours and the paper's."""
-    own = (run_lib.number(row.get(self.x)) for row in self.rows)
+    own = (middle(row.get(self.x)) for row in self.rows)
     known = (x for points in self.paper.values() for x, _ in points)
     return [*(x for x in own if x is not None), *known]
+
+
+def middle(value: table.Value) -> float | None:
+  """A number, or the middle of an interval; None if it is neither."""
+  found = run_lib.band(value)
+  return None if found is None else found[1]
+
+
+def marked(picture: Picture, marks: Mapping[str, float]) -> Picture:
+  """Adds vertical lines with a word at their top.
+
+  Args:
+    picture: What they are drawn over.
+    marks: Place of each on the horizontal axis, by what it says.
+  """
+  if not marks:
+    return picture
+
+  def draw(axes: Axes) -> None:
+    picture.draw(axes)
+    for index, (text, place) in enumerate(marks.items()):
+      axes.axvline(place, color=style.FAINT, linewidth=1.2, linestyle='--')
+      axes.annotate(
+        text,
+        (place, 0.93 - 0.08 * index),
+        xycoords=('data', 'axes fraction'),
+        xytext=(4, 0),
+        textcoords='offset points',
+        color=style.FAINT,
+      )
+
+  words = ', '.join(
+    f'{text} at {table.format_number(place)}' for text, place in marks.items()
+  )
+  alt = f'{picture.alt} Marked: {words}.'
+  return dataclasses.replace(picture, draw=draw, alt=alt)
 
 
 def by(column: str) -> Group:

@@ -55,3 +55,31 @@ OOD: dict[str, Points] = {'52B, middle layer': ((0.5, 0.85),)}
 EXPOSED: dict[str, Points] = {'52B': ((10, 0.94),), '13M': ((10, 0.86),)}
 # Figure 26: the best mean accuracy, at 20 to 40 % harmless.
 BEST_MEAN: dict[str, Points] = {'1B': ((0.3, 0.71),), '100M': ((0.3, 0.66),)}
+# Figure 4, left: PM score above that at the start, by √KL, of the 52B policy.
+GAIN: dict[str, Points] = {
+  'train PM, 52B': (
+    (1, 0.32),
+    (2, 0.595),
+    (3, 0.80),
+    (4, 1.015),
+    (5, 1.25),
+    (5.75, 1.44),
+  ),
+  'test PM, 52B': (
+    (1, 0.33),
+    (2, 0.58),
+    (3, 0.76),
+    (4, 0.955),
+    (5, 1.07),
+    (5.75, 1.155),
+  ),
+}
+# Figure 36: helpfulness Elo by k.
+BEST_OF: dict[str, Points] = {
+  '52B': ((1, 0), (4, 150), (16, 235), (64, 260)),
+}
+# Figure 1, helpfulness: Elo by parameters; of low trust.
+ELO: dict[str, Points] = {
+  'distilled': ((1e9, -140), (1e10, -30), (5.2e10, 0)),
+  'RLHF': ((1e9, 60), (5.2e10, 200)),
+}

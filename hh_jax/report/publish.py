@@ -31,6 +31,11 @@ SECTION, VALUES = 'section.json', 'values.json'
 SAMPLES = 'samples'  # key of the values that are prompts with replies
 
 
+def _nothing(values: Mapping[str, table.Value]) -> str:
+  """What a figure whose lead says all adds to it."""
+  return ''
+
+
 @dataclasses.dataclass(frozen=True)
 class Figure:
   """A figure of the paper: what it is called and how it is made."""
@@ -40,6 +45,8 @@ class Figure:
   lead: str  # how to read it
   study: Callable[[Any, pathlib.Path], dict[str, Any]]
   draw: Callable[[Mapping[str, table.Value]], list[Picture]]
+  # What its numbers say, in words after the lead.
+  say: Callable[[Mapping[str, table.Value]], str] = _nothing
 
 
 def run(
@@ -99,7 +106,7 @@ def write(
     folder / SECTION,
     {
       'title': figure.title,
-      'lead': figure.lead,
+      'lead': f'{figure.lead} {figure.say(values)}'.strip(),
       'command': command,
       'pictures': shown,
       'tables': record.to_plain(tables_of(values)),

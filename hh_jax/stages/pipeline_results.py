@@ -10,7 +10,7 @@ from typing import Any
 
 from hh_jax.config import PipelineConfig
 from hh_jax.data.comparisons import SIDES
-from hh_jax.stages import worlds
+from hh_jax.stages import targets, worlds
 from hh_jax.stages.pipeline_plan import Planned
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.training import workdir as workdir_lib
@@ -143,7 +143,7 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
   if 'gold' not in results:
     return []
   rows = [
-    _at_most(
+    targets.at_most(
       f'Bayes rate less PM accuracy, {side}',
       results['bayes_accuracy'][side][1] - results['pm_accuracy'][side][1],
       0.03,
@@ -153,7 +153,7 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
   ]
   cross = results['cross_accuracy']
   rows += [
-    _below(
+    targets.below(
       f'{side}-only PM on {other} comparisons',
       cross[f'{side}_pm'][other][1],
       0.45,
@@ -166,7 +166,7 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
       table[name][1] for name in ('pi0', 'rlhf', 'best_style')
     )
     rows.append(
-      _at_least(
+      targets.at_least(
         f'share of the way from π0 to the best style, {label}',
         share_of_way(start, end, best),
         0.5,
@@ -175,11 +175,11 @@ def thresholds(results: dict[str, Any]) -> list[dict[str, Any]]:
   elo = results['elo']['overall']
   best_of = next(name for name in elo if name.startswith('best_of'))
   rows += [
-    _at_least(
+    targets.at_least(
       'Elo of RLHF less best-of-k', elo['rlhf'][1] - elo[best_of][1], 0.0
     ),
-    _above('lower end of RLHF Elo over π0', elo['rlhf'][0], 0.0),
-    _above('lower end of best-of-k Elo over π0', elo[best_of][0], 0.0),
+    targets.above('lower end of RLHF Elo over π0', elo['rlhf'][0], 0.0),
+    targets.above('lower end of best-of-k Elo over π0', elo[best_of][0], 0.0),
   ]
   return rows
 
@@ -189,31 +189,6 @@ def share_of_way(start: float, end: float, best: float) -> float:
   if best > start:
     return (end - start) / (best - start)
   return float(end >= best)
-
-
-def _row(name: str, value: float, target: str, met: bool) -> dict[str, Any]:
-  return {
-    'name': name,
-    'value': round(float(value), 4),
-    'target': target,
-    'met': bool(met),
-  }
-
-
-def _at_most(name: str, value: float, limit: float) -> dict[str, Any]:
-  return _row(name, value, f'<= {limit}', value <= limit)
-
-
-def _below(name: str, value: float, limit: float) -> dict[str, Any]:
-  return _row(name, value, f'< {limit}', value < limit)
-
-
-def _at_least(name: str, value: float, limit: float) -> dict[str, Any]:
-  return _row(name, value, f'>= {limit}', value >= limit)
-
-
-def _above(name: str, value: float, limit: float) -> dict[str, Any]:
-  return _row(name, value, f'> {limit}', value > limit)
 
 
 def kept_values(results: dict[str, Any]) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.config import EvaluateConfig
+from hh_jax.config import EvaluateConfig, RejectionConfig
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.comparisons import SIDES
 from hh_jax.data.prompts import Prompt
-from hh_jax.evals import policy_games, scoring
+from hh_jax.evals import policy_games
 from hh_jax.generation import best_of_k
-from hh_jax.stages import loading, prompting, rejection, worlds
+from hh_jax.stages import loading, rejection, worlds
 from hh_jax.stats import bootstrap, elo
 
 JUDGES = {'held_out': 'held-out PM', 'mixture': 'the PM of the reward'}
@@ -120,36 +120,15 @@ def by_text(
   }
 
 
-def score_texts(
-  config: EvaluateConfig,
-  pm: loading.Run,
-  prompts: Sequence[Prompt],
-  texts: Sequence[str],
-) -> np.ndarray:
-  """Returns the score of one reply to each prompt, [N]."""
-  return scoring.score_replies(
-    pm.model,
-    pm.params,
-    pm.tokenizer,
-    prompting.encode(
-      pm.tokenizer,
-      [prompt.dialogue for prompt in prompts],
-      config.data,
-      config.sampling,
-    ),
-    [pm.tokenizer.encode_reply(text) for text in texts],
-  )
-
-
 def score_policies(
-  config: EvaluateConfig,
+  config: EvaluateConfig | RejectionConfig,
   pm: loading.Run,
   prompts: Sequence[Prompt],
   replies: Mapping[str, Sequence[str]],
 ) -> dict[str, np.ndarray]:
   """Returns the score of each policy's reply to each prompt, [N]."""
   return {
-    name: score_texts(config, pm, prompts, texts)
+    name: rejection.score(pm, prompts, [[text] for text in texts], config)[:, 0]
     for name, texts in replies.items()
   }
 

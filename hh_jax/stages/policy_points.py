@@ -6,6 +6,7 @@
 3. Scores by the training and the held-out preference model and, where the
    truth is known, by the gold judge.
 4. A point is one JSON file, a function of (state, step): resuming repeats it.
+   Beside it lie the ids of its replies, which any model may score later.
 5. The gain since the start is measured prompt by prompt, so that its interval
    has the uncertainty of both ends and not the spread between prompts.
 
@@ -18,7 +19,7 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -29,12 +30,13 @@ from hh_jax import sharding
 from hh_jax.config import RLHFConfig
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
+from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import scoring
 from hh_jax.losses import ppo
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
 from hh_jax.ops import arrays, logprobs
-from hh_jax.stages import loading, prompting, worlds
+from hh_jax.stages import curves, loading, prompting, worlds
 from hh_jax.stages import rollout as rollout_lib
 from hh_jax.stats import bootstrap
 from hh_jax.training import distributed, keys
@@ -43,6 +45,8 @@ from hh_jax.types import Params
 
 BATCH_SIZE = 64
 GOLD_LABELS = {'helpful': 'helpfulness', 'harmless': 'harmlessness'}
+POINTS = 'points'  # folder in a run's workdir
+ABSENT = -1  # beyond a reply in a table of ids
 NUM_SHOWN = 20  # replies to the same prompts kept as text at every point
 
 
@@ -59,8 +63,9 @@ class PolicyPoints:
 
   def at(self, params: Params, step: int) -> dict[str, float] | None:
     """Writes the point of a step that is due; returns what to log."""
+    is_first = step <= self.config.eval_first
     is_last = step == self.config.num_iterations
-    if step % self.config.eval_every and not is_last:
+    if step % self.config.eval_every and not is_first and not is_last:
       return None
     point = self.measure(params, step)
     return {
@@ -75,6 +80,7 @@ class PolicyPoints:
     point = self._describe(replies, passes, step)
     point['samples'] = step * self.config.data.batch_size
     if distributed.is_first():
+      curves.write_array(_replies_file(self.folder, step), as_table(replies))
       workdir_lib.write_json(self._file(step), point)
     return point
 
@@ -85,12 +91,7 @@ class PolicyPoints:
 
   def collect(self, last_step: int) -> list[dict[str, Any]]:
     """Returns all points up to a step, in order, with their `gain`."""
-    steps = sorted(int(path.stem) for path in self.folder.glob('*.json'))
-    points = [
-      json.loads(self._file(step).read_text())
-      for step in steps
-      if step <= last_step
-    ]
+    points = read(self.folder, last_step)
     values = [
       {name: np.array(row) for name, row in point.pop('by_prompt').items()}
       for point in points
@@ -102,7 +103,7 @@ class PolicyPoints:
     return points
 
   def _file(self, step: int) -> pathlib.Path:
-    return self.folder / f'{step:08d}.json'
+    return _point_file(self.folder, step)
 
   def _sample(self, params: Params, step: int) -> rollout_lib.Replies:
     return rollout_lib.sample(
@@ -179,6 +180,7 @@ class PolicyPoints:
         ]
       )
     point |= self.intervals(values)
+    values['kl'] = kl
     point['by_prompt'] = {name: row.tolist() for name, row in values.items()}
     point['shown'] = texts[:NUM_SHOWN]
     return point
@@ -214,29 +216,67 @@ def prepare(
   workdir: pathlib.Path,
 ) -> PolicyPoints:
   """Draws the held-out prompts that all points share."""
-  prompts = worlds.prompts(
-    config.data, config.seed, config.eval_prompts, 0.5, is_held_out=True
-  )
-  folder = workdir / 'points'
+  prompts = held_out_prompts(config)
+  folder = workdir / POINTS
   folder.mkdir(parents=True, exist_ok=True)
   return PolicyPoints(
     config=config,
     reference=reference,
     judges=judges,
-    prompts=tuple(prompts),
+    prompts=prompts,
     pool=rollout_lib.PromptPool(
-      prompts=tuple(
-        prompting.encode(
-          reference.tokenizer,
-          [prompt.dialogue for prompt in prompts],
-          config.data,
-          config.sampling,
-        )
-      ),
+      prompts=tuple(encode(config, reference.tokenizer, prompts)),
       example_ids=np.array([prompt.id for prompt in prompts]),
     ),
     folder=folder,
   )
+
+
+def held_out_prompts(config: RLHFConfig) -> tuple[Prompt, ...]:
+  """The prompts of every point of a run, half of them harmless."""
+  return tuple(
+    worlds.prompts(
+      config.data, config.seed, config.eval_prompts, 0.5, is_held_out=True
+    )
+  )
+
+
+def encode(
+  config: RLHFConfig, tokenizer: Tokenizer, prompts: Sequence[Prompt]
+) -> list[np.ndarray]:
+  """Ids of prompts as a run's policy and preference models read them."""
+  dialogues = [prompt.dialogue for prompt in prompts]
+  return prompting.encode(tokenizer, dialogues, config.data, config.sampling)
+
+
+def read(folder: pathlib.Path, last_step: int) -> list[dict[str, Any]]:
+  """The points in a folder up to a step, in order, as they were written."""
+  steps = sorted(int(path.stem) for path in folder.glob('[0-9]*.json'))
+  return [
+    json.loads(_point_file(folder, step).read_text())
+    for step in steps
+    if step <= last_step
+  ]
+
+
+def read_replies(folder: pathlib.Path, step: int) -> list[np.ndarray]:
+  """Ids of the replies of a point, without end-of-text, in prompt order."""
+  return [row[row != ABSENT] for row in np.load(_replies_file(folder, step))]
+
+
+def as_table(replies: rollout_lib.Replies) -> np.ndarray:
+  """Ids of replies without end-of-text, `ABSENT` beyond, [N, G] int32."""
+  columns = np.arange(replies.tokens.shape[1])
+  lengths = replies.num_tokens - replies.has_eot
+  return np.where(columns < lengths[:, None], replies.tokens, ABSENT)
+
+
+def _point_file(folder: pathlib.Path, step: int) -> pathlib.Path:
+  return folder / f'{step:08d}.json'
+
+
+def _replies_file(folder: pathlib.Path, step: int) -> pathlib.Path:
+  return folder / f'{step:08d}.npy'
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from hh_jax.config import EvaluateConfig, RejectionConfig
+from hh_jax.data import jsonl
 from hh_jax.data import prompts as prompts_lib
+from hh_jax.data.dialogue import Dialogue, Turn
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import scoring
 from hh_jax.generation import best_of_k, decode
@@ -25,6 +27,8 @@ from hh_jax.stages import inputs, loading, prompting, session, worlds
 from hh_jax.stats import bootstrap, frontier
 from hh_jax.training import keys, progress
 from hh_jax.training import workdir as workdir_lib
+
+FILE = 'samples/best_of_k.jsonl'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +82,23 @@ def sample_candidates(
   return Candidates(replies=texts, scores=scores)
 
 
+def score(
+  pm: loading.Run,
+  prompts: Sequence[Prompt],
+  replies: Sequence[Sequence[str]],
+  config: RejectionConfig | EvaluateConfig,
+) -> np.ndarray:
+  """Scores texts, as many for each prompt, [N, k] float32."""
+  dialogues = [prompt.dialogue for prompt in prompts]
+  return scoring.score_candidates(
+    pm.model,
+    pm.params,
+    pm.tokenizer,
+    prompting.encode(pm.tokenizer, dialogues, config.data, config.sampling),
+    [[pm.tokenizer.encode_reply(text) for text in group] for group in replies],
+  )
+
+
 def run(config: RejectionConfig, workdir: str | pathlib.Path) -> str:
   """Writes the best of k replies to held-out prompts; returns one line."""
   inputs.require(config)
@@ -96,9 +117,7 @@ def run(config: RejectionConfig, workdir: str | pathlib.Path) -> str:
     is_held_out=True,
   )
   found = sample_candidates(policy, pm, prompts, config.k, config, 'stage')
-  workdir_lib.write_jsonl(
-    claimed.workdir / 'samples' / 'best_of_k.jsonl', records(prompts, found)
-  )
+  workdir_lib.write_jsonl(claimed.workdir / FILE, records(prompts, found))
   gain = bootstrap.mean_interval(
     found.scores.max(1) - found.scores.mean(1),
     prompts_lib.conversations_of(prompts),
@@ -130,3 +149,14 @@ def records(
       prompts, found.best, found.scores, found.replies, strict=True
     )
   ]
+
+
+def read(folder: pathlib.Path) -> tuple[list[Prompt], Candidates]:
+  """Returns the prompts of a finished run and their candidates."""
+  prompts, replies, scores = [], [], []
+  for number, (_, row) in enumerate(jsonl.read_rows(folder / FILE)):
+    turns = tuple(Turn(**turn) for turn in row['prompt'])
+    prompts.append(Prompt(Dialogue(turns), row['side'], number))
+    replies.append(row['replies'])
+    scores.append(row['scores'])
+  return prompts, Candidates(replies, np.array(scores, np.float32))

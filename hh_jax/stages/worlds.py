@@ -16,10 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hh_jax.config import (
-  DataConfig,
-  PMPConfig,
-)
+from hh_jax.config import DataConfig, PMPConfig
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data import corpora, order, ranked, tranches
 from hh_jax.data import hhh_prompt as real_prompt
@@ -27,7 +24,7 @@ from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.comparisons import SIDES, Comparison, ComparisonSet
 from hh_jax.data.dialogue import BREAK, Dialogue, Turn
 from hh_jax.data.prompts import Prompt
-from hh_jax.evals import policy_games
+from hh_jax.evals import policy_games, refusals
 from hh_jax.lab import constants, crowd, judge, reference
 from hh_jax.lab import hhh_prompt as lab_prompt
 from hh_jax.lab import posts as lab_posts
@@ -311,6 +308,16 @@ def gold_of_pairs(test: Sequence[Comparison]) -> np.ndarray:
 def best_gold(prompt: Dialogue, side: str) -> float:
   """Returns the mean utility of the best reply style to a lab prompt."""
   return reference.best_style(prompt, side)[1]
+
+
+def is_refusal(data: DataConfig, prompt: Dialogue, reply: str) -> bool:
+  """Whether a reply declines what was asked, or offers something else.
+
+  In the lab the judge tells; elsewhere the wording does.
+  """
+  if data.world == 'lab':
+    return judge.classify(prompt, reply) in ('refuse', 'redirect')
+  return refusals.is_refusal(reply)
 
 
 def describe(found: ComparisonSet) -> dict[str, Any]:

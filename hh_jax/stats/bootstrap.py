@@ -227,3 +227,28 @@ def mean_draws(
   totals = np.stack([np.bincount(index, values), np.bincount(index)], axis=1)
   sums = resampled_sums(totals, num_resamples, seed)
   return sums[:, 0] / sums[:, 1]
+
+
+def mean_table(
+  values: Shaped[np.ndarray, 'T N'],
+  clusters: Shaped[np.ndarray, 'N'] | None,
+  num_resamples: int,
+  seed: int,
+) -> Float[np.ndarray, 'Q T']:
+  """Means of several quantities of the same items, resampled together.
+
+  Args:
+    values: T quantities of N items.
+    clusters: Dialogue of every item, or None where items are independent.
+    num_resamples: Resamples to draw (R).
+    seed: Of the draws.
+
+  Returns:
+    R + 1 rows (Q): the plain means, then those of every resample.
+  """
+  index = cluster_index(clusters, values.shape[1])
+  columns = [np.bincount(index), *(np.bincount(index, row) for row in values)]
+  totals = np.stack(columns, axis=1)
+  whole = totals.sum(0, keepdims=True)
+  sums = np.concatenate([whole, resampled_sums(totals, num_resamples, seed)])
+  return sums[:, 1:] / sums[:, :1]

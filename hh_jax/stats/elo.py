@@ -171,6 +171,29 @@ def bootstrap_elo(
   Returns:
     Ratings, all pairwise differences and the number of regularised resamples.
   """
+  mid, draws, num_regularised = resample(
+    games, clusters, anchor, num_resamples, seed
+  )
+  gaps = draws[:, :, None] - draws[:, None, :]
+  tails = [(1 - level) / 2, (1 + level) / 2]
+  low, high = np.quantile(gaps, tails, axis=0)
+  differences = np.stack([low, mid[:, None] - mid[None, :], high], axis=-1)
+  return EloIntervals(differences[:, anchor], differences, num_regularised)
+
+
+def resample(
+  games: Games,
+  clusters: Shaped[np.ndarray, 'G'] | None,
+  anchor: int,
+  num_resamples: int,
+  seed: int = 0,
+) -> tuple[Float[np.ndarray, 'M'], Float[np.ndarray, 'R M'], int]:
+  """Ratings, and those of resampled dialogues; see `bootstrap_elo`.
+
+  Returns:
+    Ratings, ratings on every resample, and in how many of these somebody
+    never lost.
+  """
   num_players = games.num_players
   mid = fit_elo(win_matrix(games), anchor)
   cells, weights = _cells(games)
@@ -183,13 +206,7 @@ def bootstrap_elo(
   draws, is_regularised = _fit(
     wins.reshape(-1, num_players, num_players), anchor
   )
-  gaps = draws[:, :, None] - draws[:, None, :]
-  tails = [(1 - level) / 2, (1 + level) / 2]
-  low, high = np.quantile(gaps, tails, axis=0)
-  differences = np.stack([low, mid[:, None] - mid[None, :], high], axis=-1)
-  return EloIntervals(
-    differences[:, anchor], differences, int(is_regularised.sum())
-  )
+  return mid, draws, int(is_regularised.sum())
 
 
 def _cells(

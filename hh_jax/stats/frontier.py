@@ -8,6 +8,8 @@
 3. The best of n samples has KL at most ln n - (n - 1) / n.
 4. A policy over-optimises its preference model from where the train-PM's gain
    leaves that of a held-out PM for good (§4.2).
+5. What the best of n samples is worth is estimated from k > n samples, over
+   all subsets of n at once.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ import math
 
 import numpy as np
 import scipy
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
+
+# Range of √KL of the straight line, fixed before any result: from here to a
+# share of the largest.
+LINEAR_FROM = 0.5
+LINEAR_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,9 +154,56 @@ def parting_point(
     raise ValueError(
       f'{train.shape} and {held_out.shape} are not two equal lists of intervals'
     )
-  together = np.flatnonzero(train[:, 0] <= held_out[:, 2])
+  return _first_for_good(train[:, 0] > held_out[:, 2])
+
+
+def parting_of_gap(gap: Float[np.ndarray, 'N 3']) -> int | None:
+  """Where the gain under the train-PM leaves that under the test-PM, paired.
+
+  As `parting_point`, for the difference of both gains on the same replies,
+  which is known far better than either. Where the two do not part, a single
+  end point that seems apart by chance (2.5 %) is the only way to an answer.
+
+  Args:
+    gap: Train-PM's gain less the test-PM's, `[low, mid, high]`, over training.
+
+  Returns:
+    Index of the first point from which on every interval lies above 0, or
+    None.
+  """
+  return _first_for_good(gap[:, 0] > 0)
+
+
+def linear_range(root: Shaped[np.ndarray, 'N']) -> tuple[float, float]:
+  """Lowest and highest √KL of the straight line through a run's points."""
+  return LINEAR_FROM, LINEAR_SHARE * float(np.max(root))
+
+
+def best_of_n_weights(num_samples: int, n: int) -> Float[np.ndarray, 'K']:
+  """Chance of each of k samples to be the best of n drawn among them.
+
+  The mean, so weighted, of any quantity of the samples is its expectation for
+  the best of n, estimated from all subsets of n: C(i, n - 1) / C(k, n) for
+  the sample that i others are below.
+
+  Args:
+    num_samples: k, at least n.
+    n: How many are drawn, without replacement.
+
+  Returns:
+    Weights [k], for samples sorted by ascending score.
+  """
+  if not 1 <= n <= num_samples:
+    raise ValueError(f'n={n} is outside [1, {num_samples}], the samples')
+  below = np.arange(num_samples)
+  return scipy.special.comb(below, n - 1) / scipy.special.comb(num_samples, n)
+
+
+def _first_for_good(is_apart: Bool[np.ndarray, 'N']) -> int | None:
+  """First place from which on all are true, or None."""
+  together = np.flatnonzero(~is_apart)
   first = int(together[-1]) + 1 if together.size else 0
-  return first if first < len(train) else None
+  return first if first < len(is_apart) else None
 
 
 def _points(

@@ -66,6 +66,17 @@ def over_seeds(
   return Estimate(float(np.mean(mids)), means)
 
 
+def joined(tables: Sequence[Float[np.ndarray, 'Q']]) -> Estimate:
+  """The mean over seeds of a statistic; each seed has items of its own.
+
+  Args:
+    tables: Of every seed, the statistic of its items as they are, then of
+      every resample (see `bootstrap.mean_table`).
+  """
+  mids = [float(table[0]) for table in tables]
+  return over_seeds(mids, np.stack([table[1:] for table in tables]))
+
+
 def mean(
   values: Sequence[np.ndarray],
   clusters: Sequence[np.ndarray],

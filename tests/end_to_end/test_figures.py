@@ -20,7 +20,11 @@ FIGURES = sorted(
   if path.stem != '__init__'
 )
 STAGES = ('pretrain', 'distill', 'pmp', 'pm')
-LADDERS = {'fig30': 'nano1', 'fig32': 'nano1'}  # two sizes; one elsewhere
+POLICY_STAGES = ('rlhf', 'rejection')
+# Figures that train policies or sample from them.
+POLICIES = ('fig01', 'fig04', 'fig13', 'fig14', 'fig33', 'fig36')
+# Two sizes; one elsewhere.
+LADDERS = dict.fromkeys(('fig30', 'fig32', 'fig33'), 'nano1')
 OVERRIDES = {
   'pretrain.num_steps': 3,
   'pretrain.data.row_length': 128,
@@ -35,11 +39,24 @@ OVERRIDES = {
   'pmp.num_posts': 12,
   'pm.data.num_examples': 200,
 }
+POLICY_OVERRIDES = {
+  'rlhf.num_prompts': 8,
+  'rlhf.center_prompts': 8,
+  'rlhf.eval_prompts': 8,
+  'rlhf.data.row_length': 72,
+  'rejection.data.row_length': 72,
+  **{
+    f'{stage}.sampling.{key}': value
+    for stage in POLICY_STAGES
+    for key, value in toy.SAMPLING.items()
+  },
+}
 
 
 def arguments(name, workdir, cache, **more):
-  values = dict(OVERRIDES)
-  for stage in STAGES:
+  is_policy = name in POLICIES
+  values = OVERRIDES | (POLICY_OVERRIDES if is_policy else {})
+  for stage in (*STAGES, *(POLICY_STAGES if is_policy else ())):
     values[f'{stage}.loop.compilation_cache'] = str(cache)
   for stage in ('pmp', 'pm'):
     values |= {f'{stage}.data.{key}': value for key, value in toy.PAIRS.items()}
@@ -125,7 +142,10 @@ def test_figures_share_models(figures):
   workdir, _ = figures
   kinds = [name.split('-')[0] for name in models_in(workdir)]
   assert kinds.count('pretrain') == 2  # sizes
-  assert kinds.count('distill') == 3  # nano0 from itself, both from nano1
+  assert kinds.count('distill') == 4  # each from itself, both from nano1
+  # nano0 against the train-PM of either size and nano1 against its own; nano0
+  # on helpful prompts alone, against the train-PMs of both sides and of one.
+  assert kinds.count('rlhf') == 5
 
 
 @pytest.mark.parametrize('name', FIGURES)
@@ -139,6 +159,7 @@ def test_every_figure_has_a_config_that_builds(name):
         arg = f'world={world},size={size},scale={scale}'
         values = module.get_config(arg).to_dict()
         config = config_lib.from_config_dict(kind, values)
+        count = 3 if name in POLICIES and size == 'nano' else count
         assert len(config.sizes) in (1, count)
         assert config.pm.data.world == world
 
@@ -153,6 +174,11 @@ def test_every_figure_has_a_config_that_builds(name):
     ('fig12', {'replies_file': 'missing.jsonl'}, 'missing.jsonl is not a file'),
     ('fig07', {'sizes': "('nano0','nano9')"}, "unknown model size 'nano9'"),
     ('fig07', {'pm.num_comparisons': 3}, 'are not used'),
+    ('fig04', {'pm.data.span_end': 0.5}, 'are not used: the figure halves'),
+    ('fig04', {'rlhf.pm_from': 'a'}, 'rlhf.pm_from=a is not used'),
+    ('fig04', {'rlhf.data.test_fraction': 0.3}, 'make them equal'),
+    ('fig36', {'ks': '(1,4,64)'}, 'rejection.k=5 replies a prompt are too few'),
+    ('fig14', {'fractions': '(0.5,0.0)'}, 'must ascend within'),
   ],
 )
 def test_what_cannot_be_is_one_line_before_anything_is_trained(

@@ -89,3 +89,23 @@ def test_intervals_resample_conversations_not_prompts():
     for games in (together, apart)
   ]
   assert widths[0] > 3 * widths[1]
+
+
+def test_elo_over_seeds_is_the_mean_of_theirs():
+  def other_judge(number, a, b, game):
+    return noisy_judge(number, a, b, game + 100)
+
+  played = [
+    policy_games.play(REPLIES, APART, judge, 4)
+    for judge in (noisy_judge, other_judge)
+  ]
+  alone = [policy_games.elo_table(games, 'pi0', 200) for games in played]
+  found, num_regularised = policy_games.elo_over_seeds(played, 'pi0')
+  assert num_regularised == 0
+  assert found['pi0'].interval() == [0.0, 0.0, 0.0]
+  for name in ('best_of_16', 'rlhf'):
+    mids = [table.ratings[name][1] for table in alone]
+    assert mids[0] != mids[1]
+    np.testing.assert_allclose(found[name].mid, np.mean(mids))
+    low, mid, high = found[name].interval()
+    assert low < mid < high

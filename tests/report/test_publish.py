@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -11,7 +12,9 @@ from hh_jax.report import (
   lines,
   ood_figures,
   paper_figures,
+  preference_figures,
   publish,
+  robustness_figures,
   style,
 )
 
@@ -97,7 +100,14 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
   assert content() == content()
 
 
-MODULES = (paper_figures, ood_figures, hhh_figures, bias_figures)
+MODULES = (
+  paper_figures,
+  ood_figures,
+  hhh_figures,
+  bias_figures,
+  robustness_figures,
+  preference_figures,
+)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +136,73 @@ def test_every_name_of_a_legend_is_inside_the_picture():
   figure.canvas.draw()
   box = figure.axes[0].get_legend().get_window_extent()
   assert box.y1 <= figure.bbox.y1 + 1
+
+
+def test_where_train_and_test_pm_part_is_marked():
+  curves = [
+    {
+      'size': size,
+      'pm': 'nano1',
+      'judge': judge,
+      'samples': 10 * x,
+      'sqrt_kl': [x, x, x],
+      'gain': [x - 1, x, x + 1],
+      'score': [x - 2, x - 1, x],
+    }
+    for size in ('nano0', 'nano1')
+    for judge in ('train PM', 'test PM', 'gold')
+    for x in (0.0, 1.0, 2.0)
+  ]
+  parting = [
+    {'size': 'nano1', 'pm': 'nano0', 'stop_at_sqrt_kl': 0.5},
+    {
+      'size': 'nano1',
+      'pm': 'nano1',
+      'part': True,
+      'stop_at_sqrt_kl': 1.25,
+      'best_test_at_sqrt_kl': 1.75,
+    },
+  ]
+  values = {'curves': curves, 'parting': parting}
+  said = robustness_figures.say_fig04(
+    {
+      'parting': [
+        {'set': 'largest PM', 'share_at_stop': [0.9, 0.97, 1.0], **parting[1]},
+        {'set': 'largest PM', 'size': 'nano0', 'pm': 'nano1'},
+      ]
+    }
+  )
+  assert 'train and test PM part at √KL 1.25; stop there' in said
+  assert '97.0\N{NO-BREAK SPACE}% [90.0, 100.0]' in said
+  assert 'Policy nano0: train and test PM are not shown to part.' in said
+  first, *others = robustness_figures.fig04(values)
+  assert 'PMs part: stop at 1.25, best by test PM at 1.75' in first.alt
+  drawn = style.figure_of([first]).axes[0].lines
+  assert {1.25, 1.75} <= {line.get_xdata()[0] for line in drawn}
+  assert len(first.rows) == 9  # the largest policy, all three judges
+  assert not any('Marked' in picture.alt for picture in others)
+
+
+def test_rlhf_is_a_band_over_the_ladder_of_k():
+  ladder = [
+    {'policy': f'best_of_{k}', 'k': k, 'elo': [k, k, k], 'elo_by_pm': [k, k, k]}
+    for k in (1, 4)
+  ]
+  ladder.append({'policy': 'rlhf', 'k': None, 'elo': [20.0, 30.0, 40.0]})
+  (picture,) = preference_figures.fig36({'ladder': ladder})
+  lines = style.figure_of([picture]).axes[0].lines
+  assert [30.0, 30.0] in [list(line.get_ydata()) for line in lines]
+  assert len(picture.rows) == 4
+
+
+@pytest.mark.parametrize(
+  'cure, said',
+  [
+    ((0.9, 0.5), 'At 90% .*; up to 50% it is not shown to'),
+    ((0.0, None), 'no share that was tried cures it'),
+    ((None, 1.0), 'No policy is shown to refuse'),
+  ],
+)
+def test_over_refusal_in_words(cure, said):
+  found = dict(zip(('over_refuses_at', 'cured_at'), cure))
+  assert re.search(said, preference_figures.say_fig14({'cure': found}))

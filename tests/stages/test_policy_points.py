@@ -59,6 +59,24 @@ def test_exact_and_estimated_divergence_of_another_policy(points):
   np.testing.assert_allclose(point['k3'], np.mean(k3), rtol=1e-3)
   assert point['samples'] == 2 * CONFIG.data.batch_size
   assert set(point) > {'train_pm', 'gold_helpfulness', 'gold_harmlessness'}
+  np.testing.assert_allclose(np.mean(point['by_prompt']['kl']), point['kl'])
+  saved = policy_points.read_replies(points.folder, 2)
+  for kept, sampled in zip(saved, replies.contents(), strict=True):
+    np.testing.assert_array_equal(kept, sampled)
+
+
+def test_replies_are_kept_without_their_end(tmp_path):
+  eot = toys.TOKENIZER.eot
+  made = [toys.ids(5, 6, eot), toys.ids(7), toys.ids(eot)]
+  table = policy_points.as_table(
+    rollouts.made([toys.ids(3)] * 3, made, columns=3)
+  )
+  absent = policy_points.ABSENT
+  expected = [[5, 6, absent], [7, absent, absent], [absent] * 3]
+  np.testing.assert_array_equal(table, expected)
+  np.save(tmp_path / '00000004.npy', table)
+  kept = policy_points.read_replies(tmp_path, 4)
+  assert [list(ids) for ids in kept] == [[5, 6], [7], []]
 
 
 def test_points_are_due_every_few_steps_and_at_the_end(points, monkeypatch):
@@ -73,6 +91,15 @@ def test_points_are_due_every_few_steps_and_at_the_end(points, monkeypatch):
   assert measured == [2, 4, 5]
   assert logged[0] is None and logged[2] is None
   assert logged[1] == {'eval/sqrt_kl': 2.0, 'eval/train_pm': 1.0}
+
+
+def test_the_first_steps_all_have_points(points, monkeypatch):
+  point = {'kl': 4.0, 'train_pm': [0.0, 1.0, 2.0]}
+  monkeypatch.setattr(policy_points.PolicyPoints, 'measure', lambda *_: point)
+  config = dataclasses.replace(CONFIG, eval_every=4, eval_first=2)
+  points = dataclasses.replace(points, config=config)
+  due = [step for step in range(1, 6) if points.at({}, step) is not None]
+  assert due == [1, 2, 4, 5]
 
 
 def test_later_points_of_a_longer_run_are_left_out(points):

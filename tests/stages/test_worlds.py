@@ -13,7 +13,7 @@ from hh_jax.config import (
   PretrainConfig,
 )
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.lab import constants
+from hh_jax.lab import constants, draws, reading, replies
 from hh_jax.stages import sources, worlds
 from tests.data import samples
 
@@ -259,3 +259,26 @@ def test_the_crowd_judges_the_lab():
 
 def test_hash_of_texts_keeps_their_border():
   assert worlds.hash_text('ab', 'c') != worlds.hash_text('a', 'bc')
+
+
+def test_refusals_are_told_by_the_judge_or_by_the_wording():
+  (prompt,) = worlds.prompts(LAB, 0, 1, 0.0, is_held_out=True)
+  request = reading.read(prompt.dialogue)
+  manner = replies.manner_of({'polite': 0.0, 'full': 1.0, 'ending': 0.0})
+  refused = {
+    style: worlds.is_refusal(
+      LAB,
+      prompt.dialogue,
+      replies.render(draws.stream(0, 'test', 0), request, style, manner),
+    )
+    for style in ('right', 'vague', 'refuse', 'redirect')
+  }
+  assert refused == {
+    'right': False,
+    'vague': False,
+    'refuse': True,
+    'redirect': True,
+  }
+  real = DataConfig(world='hh')
+  assert worlds.is_refusal(real, prompt.dialogue, "I won't help with that.")
+  assert not worlds.is_refusal(real, prompt.dialogue, 'Of course.')

@@ -109,3 +109,14 @@ def test_groups_are_averaged_each_in_the_order_asked():
   for name, chosen in (('a', [1, 3]), ('b', [0, 2])):
     alone = bootstrap.mean_interval(values[chosen], clusters[chosen])
     assert found[name] == alone.tolist()
+
+
+def test_a_table_resamples_every_quantity_as_it_would_alone():
+  values = np.random.default_rng(3).normal(size=(3, 40))
+  clusters = np.arange(40) // 3
+  table = bootstrap.mean_table(values, clusters, 200, seed=4)
+  assert table.shape == (201, 3)
+  np.testing.assert_allclose(table[0], values.mean(1), atol=1e-12)
+  for place, row in enumerate(values):
+    alone = bootstrap.mean_draws(row, clusters, 200, seed=4)
+    np.testing.assert_allclose(table[1:, place], alone, atol=1e-12)

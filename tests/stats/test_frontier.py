@@ -1,5 +1,6 @@
 """The √KL line, the Gao et al. forms and the parting of two PMs."""
 
+import itertools
 import math
 
 import numpy as np
@@ -94,3 +95,35 @@ def test_unequal_columns_are_refused():
     frontier.fit_sqrt_kl(np.ones(4), np.ones(3), 0.0, 3.0)
   with pytest.raises((ValueError, TypeError)):
     frontier.parting_point(np.ones((2, 3)), np.ones((3, 3)))
+
+
+def test_a_paired_gap_that_opens_is_found_and_has_to_last():
+  gap = _band([0.0, 0.02, 0.06, 0.1, 0.2], 0.05)
+  assert frontier.parting_of_gap(gap) == 2
+  assert frontier.parting_of_gap(gap[::-1]) is None  # it closes again
+  assert frontier.parting_of_gap(_band([-0.2, -0.3])) is None
+  assert frontier.parting_of_gap(_band([0.2, 0.3])) == 0
+
+
+def test_the_range_of_the_line_is_half_of_what_was_reached():
+  assert frontier.linear_range(np.array([0.0, 3.0, 2.0])) == (0.5, 1.5)
+
+
+@pytest.mark.parametrize('n', [1, 2, 3, 5])
+def test_best_of_n_weights_are_those_of_all_subsets(n):
+  num = 5
+  wins = np.zeros(num)
+  subsets = list(itertools.combinations(range(num), n))
+  for subset in subsets:
+    wins[max(subset)] += 1
+  weights = frontier.best_of_n_weights(num, n)
+  np.testing.assert_allclose(weights, wins / len(subsets), atol=1e-12)
+  with pytest.raises(ValueError, match=r'n=6 is outside \[1, 5\]'):
+    frontier.best_of_n_weights(num, 6)
+
+
+def test_best_of_n_of_uniform_samples_is_n_over_n_plus_one():
+  scores = np.sort(np.random.default_rng(0).random((4000, 16)), axis=1)
+  for n in (1, 4, 16):
+    expected = (scores @ frontier.best_of_n_weights(16, n)).mean()
+    assert expected == pytest.approx(n / (n + 1), abs=0.01)

@@ -85,3 +85,13 @@ def test_a_slope_over_one_size_is_refused():
   one = seeds.Estimate(0.5, np.full(10, 0.5))
   with pytest.raises(ValueError, match='num_params=.*at least two'):
     scaling_law.fit([1e6, 1e6], [100, 200], [one, one])
+
+
+def test_a_statistic_of_one_seed_keeps_its_draws():
+  table = draw(0, 501)
+  found = seeds.joined([table])
+  assert found.mid == table[0]
+  np.testing.assert_array_equal(found.draws, table[1:])
+  both = seeds.joined([table, table + 2.0])
+  assert both.mid == pytest.approx(table[0] + 1.0)
+  assert np.ptp(both.interval()) > 1.9  # the spread between the seeds

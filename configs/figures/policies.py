@@ -1,0 +1,153 @@
+"""The policies that the figures share, on top of `models`.
+
+One config of RLHF serves all of these figures, so that a policy that several
+of them need is trained once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from configs import presets, rejection, rlhf
+from configs.figures import models
+from hh_jax.config import (
+  BestOfConfig,
+  DataConfig,
+  EloConfig,
+  RejectionConfig,
+  RLHFConfig,
+  RobustnessConfig,
+  TensionConfig,
+)
+
+MAX_NEW_TOKENS = 32  # [§4.2]
+NUM_SAMPLES = 250_000  # of a run [§4.2]
+WARMUP = 0.1  # of a run's updates: 25,000 of 250,000 samples [§B.1]
+NUM_POINTS = 40  # of scores against √KL along a run
+KS = (1, 4, 16, 64)
+
+
+def stages(
+  choice: presets.Choice, is_largest_alone: bool = False
+) -> dict[str, Any]:
+  """Returns the fields that the config of every such figure has."""
+  shared = models.stages(choice, has_curves=False)
+  sizes = sizes_of(choice)
+  held_out = shared['pm'].data
+  return shared | {
+    'sizes': sizes[-1:] if is_largest_alone else sizes,
+    'rlhf': policy(choice, held_out),
+    'rejection': candidates(choice, held_out),
+  }
+
+
+def sizes_of(choice: presets.Choice) -> tuple[str, ...]:
+  """Returns the rungs of a ladder; of the whole nano ladder three."""
+  ladder = models.ladder_up_to(choice.size)
+  return ladder[:3] if choice.size == 'nano' else ladder
+
+
+def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
+  """Returns RLHF as in the robustness study: K = 2, 32 tokens [§4.2].
+
+  Args:
+    choice: World, size and scale.
+    held_out: Of the preference models, whose test part policies share.
+  """
+  base = rlhf.build(choice)
+  passes = choice.pick(2, 2, 1)
+  num_iterations = choice.pick(num_full_iterations(choice), 24, 2)
+  updates = num_iterations * passes * base.minibatches
+  batch_size = choice.pick(64, 64, 8) if choice.is_nano else 128
+  return dataclasses.replace(
+    base,
+    data=split_as(
+      dataclasses.replace(base.data, batch_size=batch_size), held_out
+    ),
+    sampling=dataclasses.replace(
+      base.sampling, max_new_tokens=choice.pick(MAX_NEW_TOKENS, 32, 16)
+    ),
+    # The rate stays: a run is to go on until it over-optimises.
+    optimizer=presets.optimizer(
+      choice, 0.01, 0.06, 'constant', round(WARMUP * updates)
+    ),
+    # The first thing that a preference model of few comparisons gets wrong is
+    # a reply without an end, and beyond it no score means anything [open].
+    missing_eot_score='fixed' if choice.is_nano else base.missing_eot_score,
+    loop=dataclasses.replace(
+      base.loop, checkpoint_every=choice.pick(25, 25, 2)
+    ),
+    passes=passes,
+    num_iterations=num_iterations,
+    **points(choice, num_iterations),
+  )
+
+
+def points(choice: presets.Choice, num_iterations: int) -> dict[str, int]:
+  """Returns when scores are measured against √KL, about `NUM_POINTS` times.
+
+  A nano rung is where the straight line ends after a quarter of its few
+  iterations, and each of the first ones has a point.
+  """
+  if not choice.is_nano:
+    num = choice.pick(NUM_POINTS, 6, 2)
+    return {'eval_every': max(1, num_iterations // num)}
+  return {
+    'eval_every': max(1, num_iterations // choice.pick(NUM_POINTS // 3, 6, 2)),
+    'eval_first': round(0.3 * num_iterations),
+  }
+
+
+def num_full_iterations(choice: presets.Choice) -> int:
+  return 80 if choice.is_nano else NUM_SAMPLES // 128
+
+
+def candidates(choice: presets.Choice, held_out: DataConfig) -> RejectionConfig:
+  """Returns replies to held-out prompts, as many as the largest n."""
+  base = rejection.build(choice, k=choice.pick(KS[-1], KS[-1], 4))
+  return dataclasses.replace(
+    base,
+    data=split_as(base.data, held_out),
+    sampling=dataclasses.replace(
+      base.sampling, max_new_tokens=choice.pick(MAX_NEW_TOKENS, 32, 16)
+    ),
+  )
+
+
+def split_as(data: DataConfig, held_out: DataConfig) -> DataConfig:
+  """Returns the data with the test part of another."""
+  return dataclasses.replace(
+    data,
+    test_fraction=held_out.test_fraction,
+    split_offset=held_out.split_offset,
+  )
+
+
+def robustness(choice: presets.Choice) -> RobustnessConfig:
+  """Returns the config that figures 4, 13 and 33 share."""
+  return RobustnessConfig(**stages(choice))
+
+
+def best_of(choice: presets.Choice) -> BestOfConfig:
+  """Returns the config of figure 36."""
+  fields = stages(choice, is_largest_alone=True)
+  ks = (1, 4) if choice.scale == 'smoke' else KS
+  own = dataclasses.replace(fields.pop('rejection'), k=sum(ks))
+  return BestOfConfig(**fields, rejection=own, ks=ks)
+
+
+def tension(choice: presets.Choice) -> TensionConfig:
+  """Returns the config of figure 14."""
+  fields = stages(choice, is_largest_alone=True)
+  fractions = (0.0, 0.5) if choice.scale == 'smoke' else (0.0, 0.5, 0.9, 1.0)
+  return TensionConfig(**fields, fractions=fractions)
+
+
+def elo(choice: presets.Choice) -> EloConfig:
+  """Returns the config of figure 1: one reply of each policy a prompt."""
+  fields = stages(choice)
+  own = dataclasses.replace(
+    fields.pop('rejection'), k=1, num_prompts=choice.pick(512, 128, 4)
+  )
+  return EloConfig(**fields, rejection=own)

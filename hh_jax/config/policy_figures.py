@@ -1,0 +1,93 @@
+"""Configs of figures that train policies or sample from them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hh_jax.config import agreement, shared
+from hh_jax.config.figures import FigureConfig, require_counts, require_distinct
+from hh_jax.config.stages import RejectionConfig, RLHFConfig
+
+field = dataclasses.field
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyConfig(FigureConfig):
+  """The models of a figure, and policies trained against them."""
+
+  rlhf: RLHFConfig = field(default_factory=RLHFConfig)
+  rejection: RejectionConfig = field(default_factory=RejectionConfig)
+
+  def __post_init__(self):
+    super().__post_init__()
+    parts = {'pm': self.pm, 'rlhf': self.rlhf, 'rejection': self.rejection}
+    agreement.require_one_split(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class RobustnessConfig(PolicyConfig):
+  """Train- and test-PMs of independent halves of the comparisons [§4.2].
+
+  `rejection.k` is the largest n of best-of-n beside RL.
+  """
+
+  compared_at: float = 0.8  # of a run's samples; the paper: 200k of 250k
+
+  def __post_init__(self):
+    super().__post_init__()
+    shared.fraction(self, 'compared_at')
+    span = (self.pm.data.span_start, self.pm.data.span_end)
+    shared.require(
+      span == (0, 1),
+      f'pm.data.span_start, span_end={span} are not used: the figure halves '
+      'the comparisons',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class BestOfConfig(PolicyConfig):
+  """Best of k for several k, each with replies of its own [§B.6]."""
+
+  ks: tuple[int, ...] = (1, 4, 16, 64)
+  games_per_prompt: int = 2  # crowd comparisons of each pair [open]
+
+  def __post_init__(self):
+    super().__post_init__()
+    shared.positive(self, 'games_per_prompt')
+    require_counts('ks', self.ks)
+    shared.require(
+      len(self.ks) > 1, f'ks={self.ks} compares nothing; give two or more'
+    )
+    shared.require(
+      self.rejection.k >= sum(self.ks),
+      f'rejection.k={self.rejection.k} replies a prompt are too few: '
+      f'ks={self.ks} take {sum(self.ks)}, each its own',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TensionConfig(PolicyConfig):
+  """RLHF with harmless prompts in several shares [§4.4]."""
+
+  fractions: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)  # harmless
+
+  def __post_init__(self):
+    super().__post_init__()
+    require_distinct('fractions', self.fractions)
+    shared.require(
+      list(self.fractions) == sorted(self.fractions)
+      and self.fractions[0] >= 0
+      and self.fractions[-1] <= 1,
+      f'fractions={self.fractions} must ascend within [0, 1]',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EloConfig(PolicyConfig):
+  """Elo of policies by size [§1, §2.4]."""
+
+  games_per_prompt: int = 2  # crowd comparisons of each pair [open]
+
+  def __post_init__(self):
+    super().__post_init__()
+    shared.positive(self, 'games_per_prompt')

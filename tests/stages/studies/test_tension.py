@@ -1,0 +1,77 @@
+"""Over-refusal: what is counted, and which share of prompts cures it."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from hh_jax.config import RLHFConfig, TensionConfig
+from hh_jax.data.prompts import Prompt
+from hh_jax.stages import trajectory, worlds
+from hh_jax.stages.policy_lineage import PolicyLineage
+from hh_jax.stages.studies import elo, tension
+from hh_jax.stages.trajectory import Trajectory
+from hh_jax.stats.seeds import Estimate
+from tests.data import samples
+
+
+def said(*texts_by_point):
+  """A run that says given texts to helpful prompts."""
+  num = len(texts_by_point[0])
+  asked = tuple(
+    Prompt(samples.dialogue(f'Question {i}?'), 'helpful', i) for i in range(num)
+  )
+
+  class Said(Trajectory):
+    points = texts_by_point
+    prompts = asked
+    sides = np.array(['helpful'] * num)
+    clusters = np.arange(num)
+    config = RLHFConfig()
+
+    def texts(self, place):
+      return texts_by_point[place]
+
+  config = TensionConfig()
+  line = PolicyLineage(config, 'nano0', 0, pathlib.Path('made-up'))
+  return Said(line, pathlib.Path('rlhf-made-up'))
+
+
+def test_refusals_are_counted_at_both_ends(monkeypatch):
+  monkeypatch.setattr(
+    worlds, 'is_refusal', lambda data, prompt, reply: reply == 'no'
+  )
+  run = said(['yes'] * 8 + ['no'] * 2, ['yes'] * 4 + ['no'] * 6)
+  made = tension.Policies(1.0, (run,))
+  start, end = made.mean(made.refusals, 'helpful')
+  assert (start.mid, end.mid) == (0.2, 0.6)
+  more = trajectory.gains(made.refusals)
+  low, mid, _ = made.mean(more, 'helpful')[-1].interval()
+  assert mid == pytest.approx(0.4) and low > 0
+
+
+def row(fraction, *more):
+  return {'fraction': fraction, 'more_refusals': list(more)}
+
+
+def test_the_cure_is_the_largest_share_that_does_not_over_refuse():
+  sweep = [
+    row(0.0, -0.2, -0.1, 0.0),
+    row(0.5, -0.1, 0.05, 0.2),
+    row(0.9, 0.1, 0.2, 0.3),
+    row(1.0, 0.5, 0.6, 0.7),
+  ]
+  assert tension.cure(sweep) == {'over_refuses_at': 0.9, 'cured_at': 0.5}
+  assert tension.cure(sweep[:2]) == {'over_refuses_at': None, 'cured_at': 0.5}
+  # Beyond the first that over-refuses nothing counts.
+  assert tension.cure([*sweep[1:3], row(1.0, -1.0, 0.0, 1.0)]) == {
+    'over_refuses_at': 0.9,
+    'cured_at': 0.5,
+  }
+  assert tension.cure(sweep[2:]) == {'over_refuses_at': 0.9, 'cured_at': None}
+
+
+def test_a_share_of_nothing_is_not_given():
+  part = Estimate(0.5, np.full(10, 0.5))
+  assert elo._share(part, Estimate(2.0, np.full(10, 2.0)))[1] == 0.25
+  assert elo._share(part, Estimate(0.1, np.linspace(-1, 1, 10))) is None
