@@ -1,5 +1,6 @@
 # The whole interface: make setup demo test test-fast test-long format lint
-# type imports figures. Every target sets the environment up first when it has changed.
+# type imports figures feedback-demo. Every target sets the environment up first
+# when it has changed.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -14,7 +15,7 @@ FIGURES := $(sort $(patsubst experiments/figures/%.py,%,$(wildcard \
 CHOICE ?= world=lab,size=nano
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: setup demo figures test test-fast test-long format lint type imports
+.PHONY: setup demo figures feedback-demo test test-fast test-long format lint type imports
 
 setup: $(STAMP)
 
@@ -48,6 +49,14 @@ figures: setup
 	  $(BIN)/python -m experiments.figures.$$name \
 	    --config=configs/figures/$$name.py:$(CHOICE) --workdir=runs/figures; \
 	done
+
+# Compares the policies of `make demo`, which is run first if it was not.
+feedback-demo: setup
+	test -e runs/demo/rlhf/DONE || $(MAKE) demo
+	mkdir -p runs/feedback
+	$(BIN)/python -m hh_jax.feedback --demo --db=runs/feedback/demo.db \
+	  --policy=checkpoint:run=runs/demo/distill,max_new_tokens=40 \
+	  --policy=checkpoint:run=runs/demo/rlhf,max_new_tokens=40
 
 test: setup lint type imports
 	$(PYTEST) tests

@@ -1,6 +1,7 @@
 import ast
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import pathlib
@@ -262,7 +263,11 @@ def test_core_requires_no_foreign_framework(metadata):
 def test_the_lock_satisfies_what_setup_asks_for(metadata):
   locked = locked_versions()
   extras = metadata['extras_require']
-  for line in (*metadata['install_requires'], *extras['eval'], *extras['dev']):
+  wanted_by = (
+    metadata['install_requires'],
+    *(extras[name] for name in ('dev', 'eval', 'feedback')),
+  )
+  for line in itertools.chain(*wanted_by):
     wanted = requirements.Requirement(line)
     version = locked[utils.canonicalize_name(wanted.name)]
     assert wanted.specifier.contains(version), (line, version)
