@@ -7,7 +7,8 @@ researchers' pages and the export all read this.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -109,7 +110,7 @@ def _query() -> sa.Select:
   ).select_from(joined)
 
 
-def _exchange(row: sa.RowMapping) -> Exchange:
+def _exchange(row: Mapping[str, Any]) -> Exchange:
   replies = None
   if row['first_text'] is not None and row['second_text'] is not None:
     first, second = (

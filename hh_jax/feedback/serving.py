@@ -122,10 +122,10 @@ class Ask:
     except ValueError:
       raise RefusedError(400, 'no_form', 'The request is not a form.') from None
 
-  def page(self, name: str, **values: object) -> Response:
+  def page(self, template: str, /, **values: object) -> Response:
     """A page made from a template, with what every page needs."""
     token = self.services.sessions.form_token(self.nonce) if self.nonce else ''
-    html = self.services.pages.get_template(name).render(
+    html = self.services.pages.get_template(template).render(
       actor=self._actor,
       form_token=token,
       version=self.services.version,

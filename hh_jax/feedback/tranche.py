@@ -16,6 +16,7 @@ import collections
 import dataclasses
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -51,7 +52,7 @@ class Row:
 class Facts:
   """What is known about conversations and models, by id."""
 
-  conversations: Mapping[int, sa.RowMapping]
+  conversations: Mapping[int, Mapping[str, Any]]
   snapshots: Mapping[int, str]  # fingerprints
   specs: Mapping[str, Mapping[str, object]]  # name and spec by fingerprint
   reported: frozenset[int]  # turns

@@ -35,7 +35,8 @@ class Site:
         CannedPolicy(CannedConfig(name='two', version=2)),
       ]
     self.app = app.make_app(self.config, self.opened, policies, SECRET)
-    self._client = TestClient(self.app, raise_server_exceptions=False)
+    self._client = TestClient(self.app)
+    self.is_strict = True  # an exception of a handler is one of the test
 
   def __enter__(self):
     self._client.__enter__()
@@ -47,7 +48,7 @@ class Site:
   def new_client(self):
     """A browser without cookies."""
     client = TestClient(
-      self.app, raise_server_exceptions=False, follow_redirects=False
+      self.app, raise_server_exceptions=self.is_strict, follow_redirects=False
     )
     # One application, one lifetime: the site's portal serves everybody.
     client.portal = self._client.portal

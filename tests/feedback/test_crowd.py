@@ -2,13 +2,16 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from benchmarks import ledger
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.feedback import crowd, database, export, measures, people
+from hh_jax.feedback import client, crowd, database, export, measures, people
 from hh_jax.lab import crowd as lab_crowd
 from hh_jax.lab import draws
+
+CLIENT = client.Client(httpx.AsyncClient(), 'http://host/join#token')
 
 
 @pytest.mark.slow
@@ -57,7 +60,7 @@ def test_the_crowd_works_through_its_links(tmp_path, capsys):
 def test_choices_are_those_of_the_labs_worker():
   from hh_jax.data.dialogue import Dialogue
 
-  worker = crowd.SimulatedWorker(None, 2, seed=5)
+  worker = crowd.SimulatedWorker(CLIENT, 2, seed=5)
   prompt = Dialogue.alternating('how can i pick a lock?')
   replies = {'a': 'no.', 'b': 'sorry, i will not help with that.'}
   state = {'task': 'red_team', 'conversation': {'number': 1}}
@@ -76,10 +79,10 @@ def test_choices_are_those_of_the_labs_worker():
 
 def test_messages_of_a_conversation_do_not_depend_on_when_they_are_asked():
   state = {'task': 'helpful', 'conversation': {'number': 4, 'most': 12}}
-  first = crowd.SimulatedWorker(None, 1, seed=5)._messages(state)
-  assert crowd.SimulatedWorker(None, 1, seed=5)._messages(state) == first
+  first = crowd.SimulatedWorker(CLIENT, 1, seed=5)._messages(state)
+  assert crowd.SimulatedWorker(CLIENT, 1, seed=5)._messages(state) == first
   other = {'task': 'helpful', 'conversation': {'number': 5, 'most': 12}}
-  assert crowd.SimulatedWorker(None, 1, seed=5)._messages(other) != first
+  assert crowd.SimulatedWorker(CLIENT, 1, seed=5)._messages(other) != first
 
 
 def test_wrong_links_are_named(tmp_path, capsys):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncGenerator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hh_jax.data.dialogue import MARKERS, Dialogue
 
@@ -29,6 +29,7 @@ class Piece:
   finish: str = ''  # 'stop' or 'length' once nothing follows
 
 
+@runtime_checkable
 class Policy(Protocol):
   """A model together with how it is sampled."""
 
