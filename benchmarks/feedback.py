@@ -74,7 +74,9 @@ def main() -> None:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--record', type=pathlib.Path, required=True)
-  parser.add_argument('--db', help='of a fresh database; an SQLite file if none')
+  parser.add_argument(
+    '--db', help='of a fresh database; an SQLite file if none'
+  )
   parser.add_argument('--workers', type=int, default=64)
   parser.add_argument('--choices', type=int, default=1000, help='of a worker')
   parser.add_argument('--load_choices', type=int, default=60)

@@ -92,7 +92,9 @@ class Server:
         self._process.stdout.close()
 
 
-def make_links(db: str, url: str, num_workers: int, num_choices: int) -> list[str]:
+def make_links(
+  db: str, url: str, num_workers: int, num_choices: int
+) -> list[str]:
   """Makes a link for every worker."""
   opened = database.open_database(db)
   conversations = -(-num_choices // TURNS)
@@ -145,7 +147,8 @@ async def work(
     else:
       await asyncio.sleep(rng.uniform(*think))
       turn = state['turn']
-      body = {'step': rng.randint(1, 8), 'seconds': 2.0}
+      step = rng.randint(1, 8)
+      body = {'step': step, 'seconds': 2.0}
       started = time.perf_counter()
       answer = await client.send(f'/api/turns/{turn["id"]}/choice', body)
       seconds = time.perf_counter() - started
@@ -154,7 +157,7 @@ async def work(
           answer['stored']['turn'],
           turn['text'],
           turn['replies'],
-          body['step'],
+          step,
           seconds,
         )
       )

@@ -165,7 +165,7 @@ def parse_policy(spec: str) -> PolicyConfig:
       f'{nearest(kind, list(POLICIES))}'
     )
   config_type = POLICIES[kind]
-  defaults = {
+  defaults: dict[str, Any] = {
     field.name: field.default for field in dataclasses.fields(config_type)
   }
   try:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import sqlalchemy as sa
 
-from hh_jax.feedback import people, schema
+from hh_jax.feedback import facts, people, schema
 
 PAGE = 30  # conversations
 _ESCAPE = '\\'
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = list[facts.Row]
 
 
 def snapshot_names(connection: sa.Connection) -> dict[int, str]:
@@ -60,14 +57,14 @@ def snapshots(connection: sa.Connection) -> Rows:
     failures.correlate(table).scalar_subquery().label('num_failures'),
     last.correlate(table).scalar_subquery().label('last_failure'),
   ).order_by(table.c.id)
-  return connection.execute(query).mappings().all()
+  return facts.fetch(connection, query)
 
 
 def workers(connection: sa.Connection) -> Rows:
   """Returns all workers."""
   table = schema.workers
   query = sa.select(table).order_by(table.c.name, table.c.id)
-  return connection.execute(query).mappings().all()
+  return facts.fetch(connection, query)
 
 
 def worker_name(connection: sa.Connection, worker: int) -> str | None:
@@ -107,7 +104,7 @@ def invites(connection: sa.Connection) -> Rows:
     .order_by(table.c.id.desc())
   )
   revoked = people.all_latest(connection, 'revoke')
-  rows = connection.execute(query).mappings()
+  rows = facts.fetch(connection, query)
   return [{**row, 'is_revoked': revoked.get(row['id'], False)} for row in rows]
 
 
@@ -180,7 +177,7 @@ def conversations(
     query = query.where(table.c.id < before)
   if text:
     query = query.where(table.c.id.in_(_containing(text)))
-  return connection.execute(query).mappings().all()
+  return facts.fetch(connection, query)
 
 
 def _containing(text: str) -> sa.Select[tuple[int]]:
@@ -207,4 +204,4 @@ def reports(connection: sa.Connection, conversation: int) -> Rows:
     .where(schema.turns.c.conversation_id == conversation)
     .order_by(schema.reports.c.id)
   )
-  return connection.execute(query).mappings().all()
+  return facts.fetch(connection, query)

@@ -16,12 +16,11 @@ import dataclasses
 import hashlib
 import json
 import random
-import time
 from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from hh_jax.feedback import people, schema
+from hh_jax.feedback import facts, people, schema
 from hh_jax.feedback.policies.protocol import Policy
 from hh_jax.feedback.refusals import RefusedError
 
@@ -77,14 +76,13 @@ def register(
 
 
 def _insert(connection: sa.Connection, policy: Policy) -> int:
-  row = {
-    'name': policy.name,
-    'fingerprint': fingerprint(policy.spec),
-    'spec': json.dumps(policy.spec, sort_keys=True),
-    'created_at': time.time(),
-  }
-  made = connection.execute(sa.insert(schema.snapshots).values(row))
-  return made.inserted_primary_key[0]
+  return facts.add(
+    connection,
+    schema.snapshots,
+    name=policy.name,
+    fingerprint=fingerprint(policy.spec),
+    spec=json.dumps(policy.spec, sort_keys=True),
+  )
 
 
 def shares(

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import markupsafe
 import numpy as np
 
-WIDTH = 640.0  # of the view box; the page scales it
+WIDTH = 520.0  # of the view box; the page scales it
+WIDE = 1040.0  # of a plot across the whole page
 _LEFT, _RIGHT, _BOTTOM = 44.0, 12.0, 30.0
 _ROW = 34.0  # height of a line of names
 
@@ -34,7 +35,9 @@ def _text(x: float, y: float, text: str, **attributes: object) -> str:
   return _tag('text', str(markupsafe.escape(text)), x=x, y=y, **attributes)
 
 
-def _svg(height: float, label: str, *content: str) -> markupsafe.Markup:
+def _svg(
+  height: float, label: str, *content: str, width: float = WIDTH
+) -> markupsafe.Markup:
   title = _tag('title', str(markupsafe.escape(label)))
   return markupsafe.Markup(
     _tag(
@@ -43,19 +46,29 @@ def _svg(height: float, label: str, *content: str) -> markupsafe.Markup:
       class_='plot',
       role='img',
       aria_label=label,
-      viewBox=f'0 0 {WIDTH:g} {height:g}',
+      viewBox=f'0 0 {width:g} {height:g}',
     )
   )
 
 
-def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
-  """Round numbers that span [low, high], at most `most` + 2 of them."""
+def nice_ticks(
+  low: float, high: float, most: int = 5, smallest: float = 0.0
+) -> list[float]:
+  """Round numbers that span [low, high], at most `most` + 2 of them.
+
+  Args:
+    low: Lower end.
+    high: Upper end.
+    most: Steps between them.
+    smallest: Step; 1 for counts.
+  """
   span = max(high - low, 1e-9)
   step = 10 ** np.floor(np.log10(span / most))
   for factor in (1, 2, 5, 10):
     if span / (step * factor) <= most:
       step *= factor
       break
+  step = max(step, smallest)
   first, last = np.floor(low / step), np.ceil(high / step)
   return [float(step * k) for k in np.arange(first, last + 1)]
 
@@ -73,6 +86,7 @@ def bars(
   labels: Sequence[str],
   label: str,
   *,
+  width: float = WIDTH,
   every: int = 1,
   faint: Sequence[int] = (),
 ) -> markupsafe.Markup:
@@ -82,24 +96,25 @@ def bars(
     series: Heights of each series, told apart by colour in this order.
     labels: Under the bars.
     label: What is to be seen.
+    width: WIDTH or WIDE.
     every: Only every so many labels are written, counted from the last.
     faint: Places of bars that count less.
   """
   height, top = 220.0, 10.0
   total = [sum(column) for column in zip(*series.values())]
-  ticks = nice_ticks(0, max([*total, 1]), 4)
+  ticks = nice_ticks(0, max([*total, 1]), 4, smallest=1)
   scale = (height - _BOTTOM - top) / ticks[-1]
   base = height - _BOTTOM
   parts = []
   for tick in ticks:
     y = base - tick * scale
     parts.append(
-      _tag('line', x1=_LEFT, x2=WIDTH - _RIGHT, y1=y, y2=y, class_='grid')
+      _tag('line', x1=_LEFT, x2=width - _RIGHT, y1=y, y2=y, class_='grid')
     )
     parts.append(
       _text(_LEFT - 6, y + 4, _short(tick), class_='tick', text_anchor='end')
     )
-  slot = (WIDTH - _LEFT - _RIGHT) / max(len(labels), 1)
+  slot = (width - _LEFT - _RIGHT) / max(len(labels), 1)
   for place, name in enumerate(labels):
     x, y = _LEFT + place * slot, base
     for index, values in enumerate(series.values()):
@@ -125,7 +140,7 @@ def bars(
           x + slot / 2, height - 10, name, class_='tick', text_anchor='middle'
         )
       )
-  return _svg(height, label, *parts)
+  return _svg(height, label, *parts, width=width)
 
 
 def intervals(
@@ -142,7 +157,7 @@ def intervals(
     label: What is to be seen.
     zero: What 0 stands for, written at its line.
   """
-  left = 190.0
+  left = 150.0
   height = 24 + _ROW * len(names) + _BOTTOM
   finite = values[np.isfinite(values)]
   low, high = min([*finite, 0.0]), max([*finite, 0.0])
@@ -190,7 +205,7 @@ def win_rates(
     wins: [M, M] games that the row won over the column.
     label: What is to be seen.
   """
-  left, top = 190.0, 30.0
+  left, top = 150.0, 30.0
   side = min((WIDTH - left - _RIGHT) / len(names), 96.0)
   cell = min(side, 44.0)
   height = top + cell * len(names) + 8
@@ -238,5 +253,5 @@ def win_rates(
   return _svg(height, label, *parts)
 
 
-def _cut(name: str, most: int = 24) -> str:
+def _cut(name: str, most: int = 20) -> str:
   return name if len(name) <= most else name[: most - 1] + '…'

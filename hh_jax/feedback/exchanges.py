@@ -7,13 +7,12 @@ researchers' pages and the export all read this.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from hh_jax.data.dialogue import ASSISTANT, HUMAN, Dialogue, Turn
-from hh_jax.feedback import schema
+from hh_jax.feedback import facts, schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _query() -> sa.Select:
   ).select_from(joined)
 
 
-def _exchange(row: Mapping[str, Any]) -> Exchange:
+def _exchange(row: facts.Row) -> Exchange:
   replies = None
   if row['first_text'] is not None and row['second_text'] is not None:
     first, second = (
@@ -144,13 +143,13 @@ def read(
   query = _query().order_by(schema.turns.c.conversation_id, schema.turns.c.id)
   if conversation_id is not None:
     query = query.where(schema.turns.c.conversation_id == conversation_id)
-  return [_exchange(row) for row in connection.execute(query).mappings()]
+  return [_exchange(row) for row in facts.fetch(connection, query)]
 
 
 def read_turn(connection: sa.Connection, turn_id: int) -> Exchange | None:
   """Returns one exchange, or None if there is none."""
   query = _query().where(schema.turns.c.id == turn_id)
-  row = connection.execute(query).mappings().first()
+  row = facts.fetch_one(connection, query)
   return None if row is None else _exchange(row)
 
 

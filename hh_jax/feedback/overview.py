@@ -52,6 +52,7 @@ def _hourly(found: list[measures.Choice]) -> str:
     series,
     labels,
     f'Comparisons in each of the last {HOURS} hours, UTC: {total} in all.',
+    width=drawings.WIDE,
     every=6,
   )
 

@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hh_jax.config.feedback import TASKS
-from hh_jax.feedback import schema
+from hh_jax.feedback import facts, schema
 from hh_jax.feedback.refusals import RefusedError
 
 ADMIN = 'admin'
@@ -62,13 +62,12 @@ def find_worker(connection: sa.Connection, name: str) -> int:
   found = connection.execute(query.order_by('id')).scalar()
   if found is not None:
     return found
-  row = {
-    'name': name,
-    'pseudonym': secrets.token_hex(8),
-    'created_at': time.time(),
-  }
-  made = connection.execute(sa.insert(schema.workers).values(row))
-  return made.inserted_primary_key[0]
+  return facts.add(
+    connection,
+    schema.workers,
+    name=name,
+    pseudonym=secrets.token_hex(8),
+  )
 
 
 def invite(
@@ -103,16 +102,15 @@ def invite(
   if not 0 < hours <= 24 * 366:
     raise ValueError(f'a link lasts up to 366 days, not {hours:g} hours')
   token = secrets.token_urlsafe(_TOKEN_BYTES)
-  now = time.time()
-  row = {
-    'token_hash': hash_token(token),
-    'worker_id': None if task == ADMIN else find_worker(connection, name),
-    'task': task,
-    'num_conversations': num_conversations,
-    'created_at': now,
-    'expires_at': now + 3600 * hours,
-  }
-  connection.execute(sa.insert(schema.invites).values(row))
+  facts.add(
+    connection,
+    schema.invites,
+    token_hash=hash_token(token),
+    worker_id=None if task == ADMIN else find_worker(connection, name),
+    task=task,
+    num_conversations=num_conversations,
+    expires_at=time.time() + 3600 * hours,
+  )
   return token
 
 
@@ -122,7 +120,7 @@ def _actor(connection: sa.Connection, condition: sa.ColumnElement) -> Actor:
     .join_from(schema.invites, schema.workers, isouter=True)
     .where(condition)
   )
-  row = connection.execute(query).mappings().first()
+  row = facts.fetch_one(connection, query)
   if row is None:
     raise RefusedError(
       401, 'unknown_link', 'This link is not known. Ask for a new one.'
@@ -189,11 +187,11 @@ def decide(
   connection: sa.Connection, actor: Actor, kind: str, subject: int, value: Any
 ) -> None:
   """Keeps what a researcher decided."""
-  row = {
-    'invite_id': actor.invite_id,
-    'kind': kind,
-    'subject': subject,
-    'value': json.dumps(value),
-    'created_at': time.time(),
-  }
-  connection.execute(sa.insert(schema.decisions).values(row))
+  facts.add(
+    connection,
+    schema.decisions,
+    invite_id=actor.invite_id,
+    kind=kind,
+    subject=subject,
+    value=json.dumps(value),
+  )

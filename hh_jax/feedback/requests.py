@@ -13,12 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from hh_jax.feedback import schema
+from hh_jax.feedback import facts, schema
 from hh_jax.feedback.people import Actor
 from hh_jax.feedback.refusals import RefusedError
 
@@ -84,13 +83,12 @@ def carry_out(
       )
     return json.loads(row.answer)
   answer = command()
-  connection.execute(
-    sa.insert(table).values(
-      invite_id=actor.invite_id,
-      key=key,
-      digest=asked,
-      answer=json.dumps(answer),
-      created_at=time.time(),
-    )
+  facts.add(
+    connection,
+    table,
+    invite_id=actor.invite_id,
+    key=key,
+    digest=asked,
+    answer=json.dumps(answer),
   )
   return answer

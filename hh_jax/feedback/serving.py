@@ -146,7 +146,7 @@ class Ask:
     )
 
 
-Handler = Callable[[Ask], Response] | Callable[[Ask], Awaitable[Response]]
+Handler = Callable[[Ask], Response | Awaitable[Response]]
 
 
 def route(
@@ -167,7 +167,8 @@ def route(
       ask = await _checked(services, request, access)
       if inspect.iscoroutinefunction(handler):
         return await handler(ask)
-      return await run_in_threadpool(handler, ask)
+      found = await run_in_threadpool(handler, ask)
+      return found if isinstance(found, Response) else await found
     except RefusedError as refused:
       return refusal(request, services, refused)
     except UnavailableError as error:

@@ -16,13 +16,12 @@ import collections
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.data.dialogue import Dialogue, format_transcript
-from hh_jax.feedback import exchanges, people, schema
+from hh_jax.feedback import exchanges, facts, people, schema
 from hh_jax.feedback.exchanges import Exchange
 
 SIDES = {'helpful': 'helpful', 'red_team': 'harmless'}
@@ -52,7 +51,7 @@ class Row:
 class Facts:
   """What is known about conversations and models, by id."""
 
-  conversations: Mapping[int, Mapping[str, Any]]
+  conversations: Mapping[int, facts.Row]
   snapshots: Mapping[int, str]  # fingerprints
   specs: Mapping[str, Mapping[str, object]]  # name and spec by fingerprint
   reported: frozenset[int]  # turns
@@ -74,7 +73,7 @@ def read_facts(connection: sa.Connection) -> Facts:
     .join(schema.workers)
     .outerjoin(schema.endings)
   )
-  rows = connection.execute(query).mappings().all()
+  rows = facts.fetch(connection, query)
   snapshots = connection.execute(sa.select(schema.snapshots)).all()
   checks = people.all_latest(connection, 'check')
   reported = connection.execute(sa.select(schema.reports.c.turn_id)).scalars()
@@ -90,16 +89,16 @@ def read_facts(connection: sa.Connection) -> Facts:
   )
 
 
-def _reason(exchange: Exchange, facts: Facts) -> str | None:
+def _reason(exchange: Exchange, known: Facts) -> str | None:
   if exchange.replies is None:
     raise ValueError(f'turn {exchange.turn_id} has a choice but no replies')
   first, second = (reply.text for reply in exchange.replies)
   conversation = exchange.conversation_id
   faults = (
     exchange.step in schema.WEAK_STEPS,
-    facts.conversations[conversation]['kind'] == 'skipped',
-    exchange.turn_id in facts.reported,
-    conversation in facts.refused,
+    known.conversations[conversation]['kind'] == 'skipped',
+    exchange.turn_id in known.reported,
+    conversation in known.refused,
     not first or not second,
     first == second,
   )
@@ -116,11 +115,11 @@ def _pair(prompt: Dialogue, chosen: str, rejected: str) -> Mapping[str, str]:
 def _rows_of(
   exchange: Exchange,
   prompt: Dialogue,
-  facts: Facts,
+  known: Facts,
   test_fraction: float,
 ) -> list[Row]:
   """The comparison of a turn, and that of its edit."""
-  about = facts.conversations[exchange.conversation_id]
+  about = known.conversations[exchange.conversation_id]
   side = SIDES[about['task']]
   place = comparisons_lib.hash_unit(prompt.first_human)
   split = 'test' if place < test_fraction else 'train'
@@ -137,7 +136,7 @@ def _rows_of(
     'chosen_at': exchange.chosen_at,
     'seed': exchange.seed,
   }
-  models = [facts.snapshots[snapshot] for snapshot in exchange.snapshots]
+  models = [known.snapshots[snapshot] for snapshot in exchange.snapshots]
   found = [
     Row(
       side,
@@ -184,7 +183,7 @@ def rows(
 
   `chosen` = `exported_choices` + the sum over REASONS.
   """
-  facts = read_facts(connection)
+  known = read_facts(connection)
   by_conversation: dict[int, list[Exchange]] = collections.defaultdict(list)
   for exchange in exchanges.read(connection):
     by_conversation[exchange.conversation_id].append(exchange)
@@ -196,12 +195,12 @@ def rows(
         counts['without_choice'] += 1
         continue
       counts['chosen'] += 1
-      reason = _reason(exchange, facts)
+      reason = _reason(exchange, known)
       if reason is not None:
         counts[reason] += 1
         continue
       prompt = exchanges.prompt_of(said[:place], exchange.text)
-      made = _rows_of(exchange, prompt, facts, test_fraction)
+      made = _rows_of(exchange, prompt, known, test_fraction)
       counts['exported_choices'] += 1
       counts['exported_edits'] += len(made) - 1
       found += made

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import random
 import secrets
-import time
 from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
 from hh_jax.config.feedback import FeedbackConfig
-from hh_jax.feedback import deployment, exchanges, schema, view
+from hh_jax.feedback import deployment, exchanges, facts, schema, view
 from hh_jax.feedback.people import Actor
 from hh_jax.feedback.refusals import RefusedError, moved_on, not_found
 from hh_jax.feedback.written import clean_seconds, clean_step, clean_text
@@ -40,13 +39,6 @@ def _require_running(actor: Actor) -> None:
     )
 
 
-def _insert(connection: sa.Connection, table: sa.Table, **row: object) -> int:
-  made = connection.execute(
-    sa.insert(table).values(row | {'created_at': time.time()})
-  )
-  return made.inserted_primary_key[0]
-
-
 def _open_conversation(
   connection: sa.Connection, actor: Actor, number: int
 ) -> int:
@@ -58,7 +50,7 @@ def _open_conversation(
     raise moved_on()
   if place.conversation_id is not None:
     return place.conversation_id
-  return _insert(
+  return facts.add(
     connection,
     schema.conversations,
     invite_id=actor.invite_id,
@@ -103,7 +95,7 @@ def begin_turn(
       'long',
       f'A conversation has up to {config.max_turns} turns. Finish it, please.',
     )
-  made = _insert(
+  made = facts.add(
     connection,
     schema.turns,
     conversation_id=conversation,
@@ -122,7 +114,7 @@ def _attempt(
 ) -> Ack:
   seed = secrets.randbits(31)
   first, second = deployment.draw(weights, seed, failed)
-  attempt = _insert(
+  attempt = facts.add(
     connection,
     schema.attempts,
     turn_id=turn,
@@ -202,7 +194,7 @@ def choose(
   found = _own_exchange(connection, actor, turn)
   if found.replies is None or found.step is not None:
     raise moved_on()
-  _insert(
+  facts.add(
     connection,
     schema.choices,
     turn_id=turn,
@@ -212,7 +204,7 @@ def choose(
   )
   picked = found.replies[exchanges.picked_by(step)].text
   if edit is not None and edit != picked.strip():
-    _insert(connection, schema.edits, turn_id=turn, text=edit)
+    facts.add(connection, schema.edits, turn_id=turn, text=edit)
   return {'turn': turn}
 
 
@@ -255,7 +247,7 @@ def end(
     raise RefusedError(
       409, 'choose_first', 'Choose between the last two replies first.'
     )
-  _insert(
+  facts.add(
     connection,
     schema.endings,
     conversation_id=conversation,
@@ -276,7 +268,7 @@ def _offer_review(
     return
   candidates = view.reviewable(connection, actor, _POOL)
   if candidates:
-    _insert(
+    facts.add(
       connection,
       schema.reviews,
       invite_id=actor.invite_id,
@@ -301,7 +293,7 @@ def review(
     raise not_found()
   if view.place_of(connection, actor).review_id != review_id:
     raise moved_on()
-  _insert(
+  facts.add(
     connection,
     schema.verdicts,
     review_id=review_id,
@@ -326,13 +318,13 @@ def report(
   _require_running(actor)
   if view.own_turn(connection, actor, turn).replies is None:
     raise moved_on()
-  _insert(connection, schema.reports, turn_id=turn, slot=slot, reason=reason)
+  facts.add(connection, schema.reports, turn_id=turn, slot=slot, reason=reason)
   return {'turn': turn}
 
 
 def join(connection: sa.Connection, actor: Actor) -> None:
   """Keeps that a worker opened the link."""
-  _insert(
+  facts.add(
     connection, schema.activities, invite_id=actor.invite_id, kind='joined'
   )
 
@@ -341,7 +333,7 @@ def act(connection: sa.Connection, actor: Actor, kind: object) -> Ack:
   """Keeps that a worker paused, went on or rested."""
   if kind not in ACTIVITIES:
     raise RefusedError(422, 'no_kind', f'kind must be one of {ACTIVITIES}.')
-  _insert(
+  facts.add(
     connection, schema.activities, invite_id=actor.invite_id, kind=str(kind)
   )
   return {}

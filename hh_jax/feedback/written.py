@@ -46,15 +46,17 @@ def clean_step(step: object) -> int:
   Raises:
     RefusedError: It is none.
   """
-  is_number = isinstance(step, int) and not isinstance(step, bool)
-  if not is_number or not 1 <= step <= schema.NUM_STEPS:
+  if not isinstance(step, int) or isinstance(step, bool):
+    step = 0
+  if not 1 <= step <= schema.NUM_STEPS:
     raise RefusedError(422, 'no_step', 'Choose one of the eight steps.')
   return step
 
 
 def clean_seconds(seconds: object) -> float:
   """Returns how long a choice took, as the page measured it."""
-  is_number = isinstance(seconds, int | float)
-  if not is_number or isinstance(seconds, bool) or not 0 <= seconds < 1e12:
+  if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+    seconds = -1.0
+  if not 0 <= seconds < 1e12:
     raise RefusedError(422, 'no_time', 'seconds must be a number from 0.')
   return min(float(seconds), _LONGEST)

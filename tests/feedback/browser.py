@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import shutil
+import time
 
 import httpx
 import pytest
@@ -64,9 +65,11 @@ def page_of(browser, link, viewport=DESK, **more):
   page.on('pageerror', lambda error: errors.append(str(error)))
   page.on(
     'console',
-    lambda message: errors.append(message.text)
-    if 'Content Security Policy' in message.text
-    else None,
+    lambda message: (
+      errors.append(message.text)
+      if 'Content Security Policy' in message.text
+      else None
+    ),
   )
   page.goto(link)
   try:
@@ -74,6 +77,14 @@ def page_of(browser, link, viewport=DESK, **more):
     assert not errors, errors
   finally:
     context.close()
+
+
+def until(page, expression, seconds=10.0):
+  """Waits until an expression is true; the pages' policy allows no eval."""
+  ends = time.monotonic() + seconds
+  while not page.evaluate(expression):
+    assert time.monotonic() < ends, f'never true: {expression}'
+    page.wait_for_timeout(30)
 
 
 def axe_source():

@@ -158,7 +158,7 @@ def listening(app):
   """Serves an application on a free port; yields its address."""
   with socket.create_server(('127.0.0.1', 0)) as listener:
     server = uvicorn.Server(
-      uvicorn.Config(app, log_level='error', timeout_graceful_shutdown=0)
+      uvicorn.Config(app, log_level='critical', timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
@@ -168,5 +168,4 @@ def listening(app):
       yield f'http://127.0.0.1:{listener.getsockname()[1]}'
     finally:
       server.should_exit = True
-      server.force_exit = True
       thread.join()

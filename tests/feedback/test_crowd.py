@@ -1,4 +1,4 @@
-"""The lab's workers at a real server, and the lab's choice model in its data."""
+"""The lab's workers at a real server choose as the lab's crowd chooses."""
 
 import asyncio
 

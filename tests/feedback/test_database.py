@@ -31,7 +31,9 @@ def test_migrations_make_the_schema(opened):
 
 
 @pytest.mark.parametrize('table', sorted(schema.metadata.tables))
-@pytest.mark.parametrize('change', ['UPDATE {} SET created_at = 0', 'DELETE FROM {}'])
+@pytest.mark.parametrize(
+  'change', ['UPDATE {} SET created_at = 0', 'DELETE FROM {}']
+)
 def test_facts_are_never_changed(tmp_path_factory, table, change):
   opened = _filled(tmp_path_factory)
   with (

@@ -51,8 +51,10 @@ def test_the_more_harmful_reply_is_the_rejected_one(site):
     picked = [one['a'], two['b']]
     other = [one['b'], two['a']]
     ends = [
-      (row['chosen'].split('\n\nAssistant: ')[-1],
-       row['rejected'].split('\n\nAssistant: ')[-1])
+      (
+        row['chosen'].split('\n\nAssistant: ')[-1],
+        row['rejected'].split('\n\nAssistant: ')[-1],
+      )
       for row in rows
     ]
     expected = list(zip(picked, other))
@@ -80,9 +82,7 @@ def test_everything_chosen_is_exported_or_counted(site):
   conversation = [
     row['id'] for row in site.rows('conversations') if row['number'] == number
   ][-1]
-  site.admin().form(
-    f'/admin/dialogues/{conversation}/check', verdict='refused'
-  )
+  site.admin().form(f'/admin/dialogues/{conversation}/check', verdict='refused')
   bob.exchange('Edited.', step=8, edit='In my own words.')
   bob.write('Not chosen yet.')
   made = build(site)
@@ -152,7 +152,9 @@ def test_the_sidecar_tells_each_row(site):
   assert len(rows) == len(sides) == 2
   choice, edit = sides
   assert (choice['kind'], choice['step'], choice['strength']) == (
-    'choice', 7, 3,
+    'choice',
+    7,
+    3,
   )
   assert choice['seconds'] == 4.5
   assert choice['chosen_slot'] == 'b'
@@ -162,8 +164,10 @@ def test_the_sidecar_tells_each_row(site):
   assert models[choice['chosen_model']]['kind'] == 'canned'
   worker = site.rows('workers')[0]
   assert choice['worker'] == worker['pseudonym']
-  everything = b''.join(gzip.decompress(d) for n, d in made.items()
-                        if n.endswith('.gz')) + made['export.json']
+  everything = (
+    b''.join(gzip.decompress(d) for n, d in made.items() if n.endswith('.gz'))
+    + made['export.json']
+  )
   assert b'Ada' not in everything
   assert worker['pseudonym'].encode() in everything
 

@@ -133,7 +133,9 @@ def test_invites(tmp_path, capsys):
   assert invite.main([f'--db={db}', 'Ada']) == 2
   assert 'does not exist' in capsys.readouterr().err
   database.open_database(db).close()
-  assert invite.main([f'--db={db}', '--url=https://h.example', 'Ada', 'Bob']) == 0
+  assert (
+    invite.main([f'--db={db}', '--url=https://h.example', 'Ada', 'Bob']) == 0
+  )
   found = capsys.readouterr().out.splitlines()
   assert [line.split('\t')[0] for line in found] == ['Ada', 'Bob']
   assert all('https://h.example/join#' in line for line in found)

@@ -66,10 +66,13 @@ _BODIES = st.one_of(
 )
 _IDS = st.one_of(
   st.integers(0, 4).map(str),
-  st.sampled_from(['9' * 10, '9' * 30, '2147483648', '-1', 'x', '%00', '%2e%2e']),
+  st.sampled_from(
+    ['9' * 10, '9' * 30, '2147483648', '-1', 'x', '%00', '%2e%2e']
+  ),
 )
 _QUERIES = st.dictionaries(
-  st.sampled_from(['q', 'before']), _TEXTS.filter(lambda t: t.isprintable()),
+  st.sampled_from(['q', 'before']),
+  _TEXTS.filter(lambda t: t.isprintable()),
   max_size=2,
 )
 
@@ -108,6 +111,8 @@ def test_no_request_is_answered_with_5xx(people, data):
     }
     if path.startswith('/admin') and data.draw(st.booleans()):
       headers['content-type'] = 'application/x-www-form-urlencoded'
-    found = person.client.post(path, content=data.draw(_BODIES), headers=headers)
+    found = person.client.post(
+      path, content=data.draw(_BODIES), headers=headers
+    )
   busy = found.status_code == 503 and found.json()['error'] == 'no_model'
   assert found.status_code < 500 or busy, (method, path, found.text[:300])

@@ -42,9 +42,7 @@ def test_the_books_notice_what_is_wrong(tmp_path):
   with running(db) as site:
     ada = site.worker()
     turns = [ada.exchange(f'Message {n}.', step=2) for n in range(3)]
-    replies = {
-      row['attempt_id']: {} for row in site.rows('replies')
-    }
+    replies = {row['attempt_id']: {} for row in site.rows('replies')}
     for row in site.rows('replies'):
       replies[row['attempt_id']][row['slot']] = row['text']
   book = [

@@ -115,9 +115,7 @@ def test_both_replies_come_at_the_same_pace(tmp_path):
 def test_a_short_reply_does_not_hold_up_a_long_one(tmp_path):
   short = [(0.0, 'ab', 'stop')]
   long = [(0.03, 'uv', ''), (0.03, 'wx', ''), (0.03, 'yz', 'stop')]
-  frames, _ = answer(
-    tmp_path, Scripted('short', short), Scripted('long', long)
-  )
+  frames, _ = answer(tmp_path, Scripted('short', short), Scripted('long', long))
   assert ('ab', 'uvwx') in shown(frames)
 
 
@@ -175,9 +173,7 @@ def test_a_reply_without_end_is_cut(tmp_path, limits, script, text, finish):
     ('silent', 'said nothing for too long'),
   ],
 )
-def test_a_model_that_fails_is_a_failure_with_its_reason(
-  tmp_path, fault, said
-):
+def test_a_model_that_fails_is_a_failure_with_its_reason(tmp_path, fault, said):
   frames, turn = answer(
     tmp_path,
     CannedPolicy(CannedConfig(name='bad', fault=fault)),

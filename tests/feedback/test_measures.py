@@ -103,7 +103,7 @@ def test_plots_say_what_they_show():
     drawings.bars({'a': [1, 2], 'b': [3, 0]}, ['x', 'y'], 'Bars: a & b')
   )
   assert bars.attrib['aria-label'] == 'Bars: a & b'
-  rects = [e for e in bars.iter('rect')]
+  rects = list(bars.iter('rect'))
   heights = [float(e.attrib['height']) for e in rects]
   assert len(rects) == 3
   assert heights[1] == pytest.approx(3 * heights[0], rel=0.01)
@@ -141,4 +141,6 @@ def test_ticks_are_round_and_span(low, high):
   ticks = drawings.nice_ticks(low, high)
   assert ticks[0] <= low and ticks[-1] >= high
   assert 2 <= len(ticks) <= 8
+  counted = drawings.nice_ticks(low, high, smallest=1)
+  assert all(tick == int(tick) for tick in counted)
   np.testing.assert_allclose(np.diff(ticks), ticks[1] - ticks[0])

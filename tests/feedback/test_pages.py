@@ -9,7 +9,7 @@ import pytest
 from hh_jax.config.feedback import CannedConfig
 from hh_jax.feedback.policies.canned import CannedPolicy
 from tests.feedback import browser as browser_lib
-from tests.feedback.browser import PHONE, Served, page_of
+from tests.feedback.browser import PHONE, Served, page_of, until
 
 pytestmark = pytest.mark.slow
 
@@ -69,8 +69,8 @@ def test_a_conversation_by_mouse(browser, site):
     page.get_by_text('4 · good').click()
     page.fill('#comment', 'Quite fine.')
     page.get_by_role('button', name='Finish', exact=True).click()
-    page.wait_for_function(
-      "document.querySelector('.progress').innerText.includes('2 of 2')"
+    until(
+      page, "document.querySelector('.progress').innerText.includes('2 of 2')"
     )
     page.get_by_label('Begin a conversation').fill('Hello again')
   assert [row['step'] for row in site.rows('choices')] == [8, 2]
@@ -129,8 +129,8 @@ def test_replies_stream_and_a_reload_goes_on(browser, tmp_path):
     begin(page)
     page.fill('#message', 'Tell me a story.')
     page.get_by_role('button', name='Send').click()
-    page.wait_for_function(
-      "document.querySelector('#reply-a .words').textContent.length > 5"
+    until(
+      page, "document.querySelector('#reply-a .words').textContent.length > 5"
     )
     assert page.is_visible('#waiting')
     sizes = page.evaluate(
@@ -177,8 +177,8 @@ def test_red_team_work(browser, tmp_path):
     page.get_by_role('button', name='Skip this conversation').click()
     page.fill('#skip-reason', 'Enough.')
     page.get_by_role('button', name='Skip it').click()
-    page.wait_for_function(
-      "document.querySelector('.progress').innerText.includes('2 of 3')"
+    until(
+      page, "document.querySelector('.progress').innerText.includes('2 of 3')"
     )
     kinds = [row['kind'] for row in site.rows('activities')]
     assert kinds == ['joined', 'rested', 'paused', 'resumed']
@@ -200,12 +200,12 @@ def test_a_model_that_fails_and_a_stale_page(browser, tmp_path):
     page.evaluate(
       "document.querySelector('meta[name=page-version]').content = 'old'"
     )
-    page.get_by_role('button', name='Ask again').click()
-    page.wait_for_selector('#problem:not([hidden])')
-    assert 'new version' in page.inner_text('#problem')
-    page.wait_for_function(
-      "document.querySelector('meta[name=page-version]').content !== 'old'"
-    )
+    with page.expect_event('load'):
+      page.get_by_role('button', name='Ask again').click()
+      page.wait_for_selector('#problem:not([hidden])')
+      assert 'new version' in page.inner_text('#problem')
+    page.wait_for_selector('#failed:not([hidden])')
+    assert 'Anybody there?' in page.inner_text('#said')
 
 
 def test_two_tabs_show_where_the_conversation_stands(browser, site):
@@ -235,6 +235,7 @@ def test_a_double_click_is_one_choice(browser, site):
 
 def test_it_fits_a_phone(browser, site):
   with page_of(browser, site.link(), PHONE, has_touch=True) as page:
+    page.wait_for_selector('text=Start')
     for _ in ('instructions', 'writing', 'choosing'):
       width = page.evaluate('document.documentElement.scrollWidth')
       assert width <= PHONE['width']
@@ -323,8 +324,16 @@ def test_no_serious_accessibility_fault(browser, filled):
       browser, filled.link('', 'admin', 0), color_scheme=scheme
     ) as page:
       page.wait_for_url('**/admin')
-      for path in ('', '/workers', '/models', '/invites', '/dialogues', '/export',
-                   '/dialogues/1', '/workers/1'):
+      for path in (
+        '',
+        '/workers',
+        '/models',
+        '/invites',
+        '/dialogues',
+        '/export',
+        '/dialogues/1',
+        '/workers/1',
+      ):
         page.goto(f'{filled.url}/admin{path}')
         faults += [
           (path, *fault) for fault in browser_lib.serious_faults(page, source)

@@ -5,8 +5,11 @@ import json
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.responses import StreamingResponse
+from starlette.responses import (
+  JSONResponse,
+  PlainTextResponse,
+  StreamingResponse,
+)
 from starlette.routing import Route
 
 from hh_jax.config.feedback import HTTPConfig
@@ -121,7 +124,11 @@ def test_chat(served, backend, monkeypatch):
   body, headers = backend.asked[0]
   assert headers['authorization'] == 'Bearer secret'
   assert [m['role'] for m in body['messages']] == ['user', 'assistant', 'user']
-  assert (body['temperature'], body['top_p'], body['stream']) == (0.5, 0.9, True)
+  assert (body['temperature'], body['top_p'], body['stream']) == (
+    0.5,
+    0.9,
+    True,
+  )
   assert 'secret' not in json.dumps(asked.spec)
 
 

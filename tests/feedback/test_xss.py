@@ -4,7 +4,7 @@ import pytest
 
 from hh_jax.feedback.policies.protocol import Piece
 from tests.feedback import browser as browser_lib
-from tests.feedback.browser import Served, page_of
+from tests.feedback.browser import Served, page_of, until
 
 pytestmark = pytest.mark.slow
 
@@ -129,9 +129,7 @@ def test_no_payload_is_executed_anywhere(tmp_path):
           page.get_by_text('4 · good').click()
           page.fill('#comment', payload)
           page.get_by_role('button', name='Finish', exact=True).click()
-          page.wait_for_function(
-            "!document.querySelector('#message').disabled"
-          )
+          until(page, "!document.querySelector('#message').disabled")
 
 
 def test_the_policy_of_the_pages_stops_scripts_that_get_in(tmp_path):
@@ -144,7 +142,7 @@ def test_the_policy_of_the_pages_stops_scripts_that_get_in(tmp_path):
     page.goto(f'{site.url}/join')
     page.evaluate(
       "() => { document.body.insertAdjacentHTML('beforeend', "
-      "'<img src=x onerror=\"window.executed=1\">'); "
+      '\'<img src=x onerror="window.executed=1">\'); '
       "const s = document.createElement('script'); "
       "s.textContent = 'window.executed=2'; document.body.append(s); }"
     )

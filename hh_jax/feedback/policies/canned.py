@@ -14,7 +14,7 @@ from hh_jax.data.dialogue import Dialogue, format_transcript
 from hh_jax.feedback.policies.protocol import Piece, PolicyError
 from hh_jax.lab import draws
 
-_OPENERS = ('Good question.', 'Let me think.', 'Happy to help.', 'Well,')
+_OPENERS = ('Good question.', 'Let me think.', 'Happy to help.', 'Sure.')
 _ADVICE = (
   'start with the smallest step and see how it goes',
   'ask someone who has done this before',
@@ -74,9 +74,8 @@ class CannedPolicy:
   def _pieces(
     self, dialogue: Dialogue, reply: int, seed: int, fault: str
   ) -> Iterator[Piece]:
-    words = self.text_of(dialogue, reply, seed).split(' ')
-    if fault == 'endless':
-      words = itertools.cycle(words)
+    text = self.text_of(dialogue, reply, seed).split(' ')
+    words = itertools.cycle(text) if fault == 'endless' else iter(text)
     for place, word in enumerate(words):
       if fault == 'abrupt' and place == 3:
         raise PolicyError('this canned policy broke off')

@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any
 
 import httpx
 
@@ -133,13 +134,14 @@ class RemotePolicy:
   def _read(self, event: str) -> tuple[str, str]:
     """Text and finish of one event."""
     try:
-      (choice,) = json.loads(event)['choices'] or ({},)
+      choices: list[dict[str, Any]] = json.loads(event)['choices']
+      choice = choices[0] if choices else {}
       if self._config.api == 'chat':
         text = choice.get('delta', {}).get('content')
       else:
         text = choice.get('text')
       reason = choice.get('finish_reason')
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
       raise PolicyError(f'sent what is no event: {event[:80]!r}') from None
     if not isinstance(text, str | None):
       raise PolicyError(f'sent text that is none: {event[:80]!r}')
