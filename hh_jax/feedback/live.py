@@ -40,6 +40,7 @@ from hh_jax.feedback.refusals import RefusedError
 Frame = dict[str, Any]  # JSON sent to a page
 
 HEARTBEAT = 10.0  # seconds between two signs of life
+_MOST_ENDED = 4096  # attempts whose end is remembered
 _STORE_TRIES = (0.2, 1.0, 3.0)  # seconds waited between tries
 _UNSEEN = str.maketrans({'\0': None} | dict.fromkeys(range(0xD800, 0xE000)))
 
@@ -120,6 +121,8 @@ class Live:
     self._deployed = deployed
     self._config = config
     self._races: dict[int, _Race] = {}
+    # How the newest ended: who read the database just before asks for them.
+    self._ended: dict[int, str] = {}
     self._tasks: set[asyncio.Task[None]] = set()
 
   @property
@@ -135,7 +138,8 @@ class Live:
 
   def start(self, turn: exchanges.Exchange, dialogue: Dialogue) -> None:
     """Has an attempt answered, if nobody is answering it already."""
-    if turn.attempt_id in self._races or turn.replies or turn.failure:
+    known = turn.attempt_id in self._races or turn.attempt_id in self._ended
+    if known or turn.replies or turn.failure:
       return
     policies = [self._policy_of(snapshot) for snapshot in turn.snapshots]
     race = _Race(all(policy.can_stream for policy in policies))
@@ -167,7 +171,7 @@ class Live:
         await race.change()
       except TimeoutError:
         yield {}
-    yield {'end': 'done'}
+    yield {'end': self._ended.get(attempt_id, 'done')}
 
   async def close(self) -> None:
     """Stops all tasks; what they had not stored is asked for again later."""
@@ -188,9 +192,16 @@ class Live:
       failure = await self._failure(race, turn, dialogue, policies)
       race.outcome = await self._store(race, turn.attempt_id, failure)
     finally:
-      race.outcome = race.outcome or 'unstored'
-      self._races.pop(turn.attempt_id, None)
-      race.tell()
+      self._end(race, turn.attempt_id)
+
+  def _end(self, race: _Race, attempt_id: int) -> None:
+    del self._races[attempt_id]
+    if race.outcome:
+      self._ended[attempt_id] = race.outcome
+      if len(self._ended) > _MOST_ENDED:
+        del self._ended[next(iter(self._ended))]
+    race.outcome = race.outcome or 'unstored'
+    race.tell()
 
   async def _failure(
     self,

@@ -74,6 +74,7 @@ def _fill(opened):
       connection.execute(sa.insert(table).values(row))
 
 
+@pytest.mark.slow
 def test_facts_are_never_changed_on_postgresql(postgresql, request):
   from tests.feedback import conftest
 

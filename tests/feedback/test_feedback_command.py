@@ -17,6 +17,7 @@ from hh_jax.config.feedback import (
   HTTPConfig,
   parse_policy,
 )
+from hh_jax.feedback import __main__ as feedback
 from hh_jax.feedback import invite
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -64,13 +65,19 @@ def test_help_comes_within_a_second():
     ('canned:share=many', 'not of type float'),
   ],
 )
-def test_a_wrong_policy_is_one_line(tmp_path, spec, said):
-  done, seconds = run(f'--db={tmp_path / "a.db"}', f'--policy={spec}')
-  assert done.returncode == 2
-  (line,) = done.stderr.splitlines()
+def test_a_wrong_policy_is_one_line(tmp_path, capsys, spec, said):
+  args = [f'--db={tmp_path / "a.db"}', f'--policy={spec}']
+  assert feedback.main(args) == 2
+  (line,) = capsys.readouterr().err.splitlines()
   assert line.startswith('error: ') and said in line, line
-  assert seconds < LIMIT
   assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_is_answered_early(tmp_path):
+  done, seconds = run(f'--db={tmp_path / "a.db"}', '--policy=checkpoint:run=x')
+  assert done.returncode == 2
+  assert done.stderr == 'error: run=x holds no run (no config.json)\n'
+  assert seconds < LIMIT
 
 
 @pytest.mark.parametrize(
@@ -83,22 +90,19 @@ def test_a_wrong_policy_is_one_line(tmp_path, spec, said):
     (['--port=99999999'], '--port=99999999'),
   ],
 )
-def test_other_mistakes_are_one_line(tmp_path, args, said):
-  done, _ = run(f'--db={tmp_path / "a.db"}', '--policy=canned', *args)
-  assert done.returncode == 2
-  assert 'Traceback' not in done.stderr
-  assert done.stderr.splitlines()[-1].startswith('error: ')
-  assert said in done.stderr
+def test_other_mistakes_are_one_line(tmp_path, capsys, args, said):
+  args = [f'--db={tmp_path / "a.db"}', '--policy=canned', *args]
+  assert feedback.main(args) == 2
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith('error: ') and said in line, line
 
 
-def test_a_port_in_use_is_named(tmp_path):
+def test_a_port_in_use_is_named(tmp_path, capsys):
   with socket.create_server(('127.0.0.1', 0)) as listener:
-    port = listener.getsockname()[1]
-    done, _ = run(
-      f'--db={tmp_path / "a.db"}', '--policy=canned', f'--port={port}'
-    )
-  assert done.returncode == 2
-  assert f'--port={port}' in done.stderr
+    port = f'--port={listener.getsockname()[1]}'
+    args = [f'--db={tmp_path / "a.db"}', '--policy=canned', port]
+    assert feedback.main(args) == 2
+  assert port in capsys.readouterr().err
 
 
 def test_serving_prints_links_and_stops_when_told(tmp_path):

@@ -93,8 +93,9 @@ def test_replies_are_those_of_the_stored_models_and_seeds(lite):
 
 def test_both_sides_and_all_pairs_of_models_come(lite):
   ada = lite.worker(number=40)
-  for _ in range(20):
-    ada.exchange()
+  for _ in range(8):
+    for _ in range(3):
+      ada.exchange()
     ada.finish()
   pairs = {
     (row['snapshot_a'], row['snapshot_b']) for row in lite.rows('attempts')

@@ -23,6 +23,7 @@ _ADVICE = (
   'take the option that you can still undo',
   'look at how others have solved it',
 )
+_NUM_TIPS = 10_000_000
 _ENDINGS = ('Does that help?', 'Tell me how it goes.', 'What do you think?')
 
 
@@ -47,9 +48,9 @@ class CannedPolicy:
     rng = draws.stream(seed, purpose, reply)
     advice = draws.sample(rng, _ADVICE, 1 + draws.below(rng, 3))
     body = '. '.join(text.capitalize() for text in advice)
-    return ' '.join(
-      (draws.pick(rng, _OPENERS), f'{body}.', draws.pick(rng, _ENDINGS))
-    )
+    opener, ending = draws.pick(rng, _OPENERS), draws.pick(rng, _ENDINGS)
+    number = draws.below(rng, _NUM_TIPS)  # hardly two replies are equal
+    return f'{opener} {body}. See tip {number:,}. {ending}'
 
   async def generate(
     self, dialogue: Dialogue, n: int, seed: int
