@@ -236,15 +236,13 @@ def test_a_double_click_is_one_choice(browser, site):
 def test_it_fits_a_phone(browser, site):
   with page_of(browser, site.link(), PHONE, has_touch=True) as page:
     page.wait_for_selector('text=Start')
-    for _ in ('instructions', 'writing', 'choosing'):
-      width = page.evaluate('document.documentElement.scrollWidth')
-      assert width <= PHONE['width']
-      if page.url.endswith('/instructions'):
-        begin(page)
-      else:
-        page.fill('#message', 'A message of some length, wide ' * 8)
-        page.get_by_role('button', name='Send').tap()
-        page.wait_for_selector('#choose:not([hidden])')
+    assert _width(page) <= PHONE['width']
+    begin(page)
+    assert _width(page) <= PHONE['width']
+    page.fill('#message', 'A message of some length, wide ' * 8)
+    page.get_by_role('button', name='Send').tap()
+    page.wait_for_selector('#choose:not([hidden])')
+    assert _width(page) <= PHONE['width']
     small = page.evaluate(
       "[...document.querySelectorAll('.steps label, #choose button.main')]"
       '.filter(e => e.getBoundingClientRect().height < 40).length'
@@ -253,6 +251,11 @@ def test_it_fits_a_phone(browser, site):
     page.locator('.steps label').nth(6).tap()
     page.get_by_role('button', name='Choose and go on').tap()
     page.wait_for_selector('#write:not([hidden])')
+  assert [row['step'] for row in site.rows('choices')] == [7]
+
+
+def _width(page):
+  return page.evaluate('document.documentElement.scrollWidth')
 
 
 def fill(site):

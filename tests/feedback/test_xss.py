@@ -98,7 +98,7 @@ def test_no_payload_is_executed_anywhere(tmp_path):
     with page_of(browser, site.link('', 'admin', 0)) as page:
       page.wait_for_url('**/admin')
       numbers = [row['id'] for row in site.rows('conversations')]
-      workers = [row['id'] for row in site.rows('workers')]
+      workers = [row['id'] for row in site.rows('workers')][::10]
       paths = ['', '/workers', '/models', '/invites', '/dialogues']
       paths += [f'/dialogues/{number}' for number in numbers]
       paths += [f'/workers/{number}' for number in workers]
