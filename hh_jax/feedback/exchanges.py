@@ -136,20 +136,29 @@ def _exchange(row: facts.Row) -> Exchange:
   )
 
 
+_ALL = _query().order_by(schema.turns.c.conversation_id, schema.turns.c.id)
+_OF_CONVERSATION = _ALL.where(
+  schema.turns.c.conversation_id == sa.bindparam('conversation')
+)
+_OF_TURN = _query().where(schema.turns.c.id == sa.bindparam('turn'))
+
+
 def read(
   connection: sa.Connection, conversation_id: int | None = None
 ) -> list[Exchange]:
   """Returns the exchanges of one conversation, or of all, in order."""
-  query = _query().order_by(schema.turns.c.conversation_id, schema.turns.c.id)
-  if conversation_id is not None:
-    query = query.where(schema.turns.c.conversation_id == conversation_id)
-  return [_exchange(row) for row in facts.fetch(connection, query)]
+  if conversation_id is None:
+    rows = facts.fetch(connection, _ALL)
+  else:
+    rows = facts.fetch(
+      connection, _OF_CONVERSATION, conversation=conversation_id
+    )
+  return [_exchange(row) for row in rows]
 
 
 def read_turn(connection: sa.Connection, turn_id: int) -> Exchange | None:
   """Returns one exchange, or None if there is none."""
-  query = _query().where(schema.turns.c.id == turn_id)
-  row = facts.fetch_one(connection, query)
+  row = facts.fetch_one(connection, _OF_TURN, turn=turn_id)
   return None if row is None else _exchange(row)
 
 

@@ -114,31 +114,61 @@ def invite(
   return token
 
 
-def _actor(connection: sa.Connection, condition: sa.ColumnElement) -> Actor:
-  query = (
-    sa.select(schema.invites, schema.workers.c.name)
-    .join_from(schema.invites, schema.workers, isouter=True)
-    .where(condition)
+def _decided(kind: str, subject: sa.ColumnElement[int]) -> sa.Label[str]:
+  """What was decided last about a subject, as a column called `kind`."""
+  table = schema.decisions
+  return (
+    sa.select(table.c.value)
+    .where(table.c.kind == kind, table.c.subject == subject)
+    .order_by(table.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label(kind)
   )
-  row = facts.fetch_one(connection, query)
+
+
+_INVITES = sa.select(
+  schema.invites,
+  schema.workers.c.name,
+  _decided('revoke', schema.invites.c.id),
+  _decided('hold', schema.workers.c.id),
+).join_from(schema.invites, schema.workers, isouter=True)
+_BY_TOKEN = _INVITES.where(
+  schema.invites.c.token_hash == sa.bindparam('token_hash')
+)
+_BY_ID = _INVITES.where(schema.invites.c.id == sa.bindparam('invite'))
+_LATEST = (
+  sa.select(schema.decisions.c.value)
+  .where(
+    schema.decisions.c.kind == sa.bindparam('kind'),
+    schema.decisions.c.subject == sa.bindparam('subject'),
+  )
+  .order_by(schema.decisions.c.id.desc())
+  .limit(1)
+)
+_OF_KIND = (
+  sa.select(schema.decisions.c.subject, schema.decisions.c.value)
+  .where(schema.decisions.c.kind == sa.bindparam('kind'))
+  .order_by(schema.decisions.c.id)
+)
+
+
+def _actor(row: facts.Row | None) -> Actor:
   if row is None:
     raise RefusedError(
       401, 'unknown_link', 'This link is not known. Ask for a new one.'
     )
-  is_over = row['expires_at'] < time.time()
-  if is_over or latest(connection, 'revoke', row['id'], False):
+  if row['expires_at'] < time.time() or row['revoke'] == 'true':
     raise RefusedError(
       401, 'expired_link', 'This link is no longer valid. Ask for a new one.'
     )
-  worker = row['worker_id']
-  is_held = worker is not None and latest(connection, 'hold', worker, False)
   return Actor(
     invite_id=row['id'],
-    worker_id=worker,
+    worker_id=row['worker_id'],
     name=row['name'] or 'researcher',
     task=row['task'],
     num_conversations=row['num_conversations'],
-    is_held=bool(is_held),
+    is_held=row['hold'] == 'true',
   )
 
 
@@ -148,7 +178,8 @@ def actor_of_token(connection: sa.Connection, token: str) -> Actor:
   Raises:
     RefusedError: Nobody.
   """
-  return _actor(connection, schema.invites.c.token_hash == hash_token(token))
+  digest = hash_token(token)
+  return _actor(facts.fetch_one(connection, _BY_TOKEN, token_hash=digest))
 
 
 def actor_of_invite(connection: sa.Connection, invite_id: int) -> Actor:
@@ -157,30 +188,21 @@ def actor_of_invite(connection: sa.Connection, invite_id: int) -> Actor:
   Raises:
     RefusedError: It expired or was revoked.
   """
-  return _actor(connection, schema.invites.c.id == invite_id)
+  return _actor(facts.fetch_one(connection, _BY_ID, invite=invite_id))
 
 
 def latest(
   connection: sa.Connection, kind: str, subject: int, default: Any
 ) -> Any:
   """Returns what was decided last about one subject."""
-  table = schema.decisions
-  query = (
-    sa.select(table.c.value)
-    .where(table.c.kind == kind, table.c.subject == subject)
-    .order_by(table.c.id.desc())
-    .limit(1)
-  )
-  found = connection.execute(query).scalar()
-  return default if found is None else json.loads(found)
+  row = facts.fetch_one(connection, _LATEST, kind=kind, subject=subject)
+  return default if row is None else json.loads(row['value'])
 
 
 def all_latest(connection: sa.Connection, kind: str) -> dict[int, Any]:
   """Returns what was decided last about every subject."""
-  table = schema.decisions
-  query = sa.select(table.c.subject, table.c.value).where(table.c.kind == kind)
-  rows = connection.execute(query.order_by(table.c.id))
-  return {subject: json.loads(value) for subject, value in rows}
+  rows = facts.fetch(connection, _OF_KIND, kind=kind)
+  return {row['subject']: json.loads(row['value']) for row in rows}
 
 
 def decide(

@@ -25,6 +25,17 @@ _KEY = re.compile(r'[A-Za-z0-9_-]{8,64}')
 
 Ack = dict[str, int]
 
+# SQLite has one writer anyway.
+_LOCK = (
+  sa.select(schema.invites.c.id)
+  .where(schema.invites.c.id == sa.bindparam('invite'))
+  .with_for_update()
+)
+_ASKED = sa.select(schema.requests.c.digest, schema.requests.c.answer).where(
+  schema.requests.c.invite_id == sa.bindparam('invite'),
+  schema.requests.c.key == sa.bindparam('key'),
+)
+
 
 def clean_key(key: str | None) -> str:
   """Returns a key that a client gave.
@@ -66,26 +77,18 @@ def carry_out(
   Raises:
     RefusedError: The key was used for something else, or the command refuses.
   """
-  # SQLite has one writer anyway.
-  invites = schema.invites
-  lock = sa.select(invites.c.id).where(invites.c.id == actor.invite_id)
-  connection.execute(lock.with_for_update())
-  table = schema.requests
-  row = connection.execute(
-    sa.select(table.c.digest, table.c.answer).where(
-      table.c.invite_id == actor.invite_id, table.c.key == key
-    )
-  ).first()
+  connection.execute(_LOCK, {'invite': actor.invite_id})
+  row = facts.fetch_one(connection, _ASKED, invite=actor.invite_id, key=key)
   if row is not None:
-    if row.digest != asked:
+    if row['digest'] != asked:
       raise RefusedError(
         422, 'key_used', 'This Idempotency-Key was used for another request.'
       )
-    return json.loads(row.answer)
+    return json.loads(row['answer'])
   answer = command()
   facts.add(
     connection,
-    table,
+    schema.requests,
     invite_id=actor.invite_id,
     key=key,
     digest=asked,

@@ -31,44 +31,68 @@ class Place:
   is_complete: bool
 
 
+_INVITE: sa.BindParameter[int] = sa.bindparam('invite')
+_NEWEST = (
+  sa.select(
+    schema.conversations.c.id,
+    schema.conversations.c.number,
+    schema.endings.c.kind,
+    sa.select(sa.func.max(schema.turns.c.id))
+    .where(schema.turns.c.conversation_id == schema.conversations.c.id)
+    .correlate(schema.conversations)
+    .scalar_subquery()
+    .label('last_turn'),
+  )
+  .join_from(schema.conversations, schema.endings, isouter=True)
+  .where(schema.conversations.c.invite_id == _INVITE)
+  .order_by(schema.conversations.c.number.desc())
+  .limit(1)
+)
+_OPEN_REVIEW = (
+  sa.select(schema.reviews.c.id)
+  .join_from(schema.reviews, schema.verdicts, isouter=True)
+  .where(
+    schema.reviews.c.invite_id == _INVITE,
+    schema.verdicts.c.review_id.is_(None),
+  )
+  .limit(1)
+)
+_ACTIVITY = (
+  sa.select(schema.activities.c.kind)
+  .where(schema.activities.c.invite_id == _INVITE)
+  .order_by(schema.activities.c.id.desc())
+  .limit(1)
+)
+_RESTED = sa.select(sa.func.max(schema.activities.c.created_at)).where(
+  schema.activities.c.invite_id == _INVITE,
+  schema.activities.c.kind.in_(('rested', 'paused')),
+)
+_CHOSEN_SINCE = (
+  sa.select(sa.func.count())
+  .select_from(schema.choices)
+  .join(schema.turns)
+  .join(schema.conversations)
+  .where(
+    schema.conversations.c.invite_id == _INVITE,
+    schema.choices.c.created_at > sa.bindparam('since'),
+  )
+)
+_OWNER = sa.select(schema.conversations.c.invite_id).where(
+  schema.conversations.c.id == sa.bindparam('conversation')
+)
+
+
 def place_of(connection: sa.Connection, actor: Actor) -> Place:
   """Returns how far the actor's invite got."""
-  conversations, endings = schema.conversations, schema.endings
-  newest = connection.execute(
-    sa.select(
-      conversations.c.id,
-      conversations.c.number,
-      endings.c.kind,
-      sa.select(sa.func.max(schema.turns.c.id))
-      .where(schema.turns.c.conversation_id == conversations.c.id)
-      .scalar_subquery()
-      .label('last_turn'),
-    )
-    .join_from(conversations, endings, isouter=True)
-    .where(conversations.c.invite_id == actor.invite_id)
-    .order_by(conversations.c.number.desc())
-    .limit(1)
-  ).first()
+  own = {'invite': actor.invite_id}
+  newest = connection.execute(_NEWEST, own).first()
   if newest is None:
     return Place(1, None, None, None, False)
   if newest.kind is None:
     return Place(newest.number, newest.id, newest.last_turn, None, False)
-  review = _open_review(connection, actor)
+  review = connection.execute(_OPEN_REVIEW, own).scalar()
   is_complete = newest.number >= actor.num_conversations and review is None
   return Place(newest.number + 1, None, None, review, is_complete)
-
-
-def _open_review(connection: sa.Connection, actor: Actor) -> int | None:
-  query = (
-    sa.select(schema.reviews.c.id)
-    .join_from(schema.reviews, schema.verdicts, isouter=True)
-    .where(
-      schema.reviews.c.invite_id == actor.invite_id,
-      schema.verdicts.c.review_id.is_(None),
-    )
-    .limit(1)
-  )
-  return connection.execute(query).scalar()
 
 
 def own_turn(connection: sa.Connection, actor: Actor, turn: int) -> Exchange:
@@ -89,9 +113,8 @@ def is_own_conversation(
   connection: sa.Connection, actor: Actor, conversation: int
 ) -> bool:
   """Whether a conversation belongs to the actor's invite."""
-  table = schema.conversations
-  query = sa.select(table.c.invite_id).where(table.c.id == conversation)
-  return connection.execute(query).scalar() == actor.invite_id
+  found = connection.execute(_OWNER, {'conversation': conversation})
+  return found.scalar() == actor.invite_id
 
 
 def is_own_review(connection: sa.Connection, actor: Actor, review: int) -> bool:
@@ -228,14 +251,8 @@ def _review(connection: sa.Connection, place: Place) -> State | None:
 
 def _activity(connection: sa.Connection, actor: Actor) -> str:
   """What the worker did last of pausing, resuming and resting."""
-  table = schema.activities
-  query = (
-    sa.select(table.c.kind)
-    .where(table.c.invite_id == actor.invite_id)
-    .order_by(table.c.id.desc())
-    .limit(1)
-  )
-  return connection.execute(query).scalar() or ''
+  found = connection.execute(_ACTIVITY, {'invite': actor.invite_id})
+  return found.scalar() or ''
 
 
 def _is_break_due(
@@ -244,21 +261,7 @@ def _is_break_due(
   """Whether enough red-team choices were made since the last rest."""
   if actor.task != 'red_team' or not config.break_after:
     return False
-  activities = schema.activities
-  rested = connection.execute(
-    sa.select(sa.func.max(activities.c.created_at)).where(
-      activities.c.invite_id == actor.invite_id,
-      activities.c.kind.in_(('rested', 'paused')),
-    )
-  ).scalar()
-  query = (
-    sa.select(sa.func.count())
-    .select_from(schema.choices)
-    .join(schema.turns)
-    .join(schema.conversations)
-    .where(
-      schema.conversations.c.invite_id == actor.invite_id,
-      schema.choices.c.created_at > (rested or 0.0),
-    )
-  )
-  return connection.execute(query).scalar_one() >= config.break_after
+  own = {'invite': actor.invite_id}
+  since = connection.execute(_RESTED, own).scalar() or 0.0
+  count = connection.execute(_CHOSEN_SINCE, own | {'since': since})
+  return count.scalar_one() >= config.break_after

@@ -121,8 +121,10 @@ def _read_turn(
   """An own turn, and the exchanges before it."""
   with ask.services.database.reading() as connection:
     found = view.own_turn(connection, ask.actor, turn)
+    if found.number == 1:
+      return found, []
     whole = exchanges.read(connection, found.conversation_id)
-  return found, [before for before in whole if before.number < found.number]
+  return found, whole[: found.number - 1]
 
 
 async def _start(ask: Ask, turn: int) -> exchanges.Exchange:
