@@ -1,7 +1,5 @@
 """The pages in a real browser: by mouse, by keyboard, at phone width."""
 
-import os
-import pathlib
 import re
 
 import pytest
@@ -342,32 +340,3 @@ def test_no_serious_accessibility_fault(browser, filled):
           (path, *fault) for fault in browser_lib.serious_faults(page, source)
         ]
   assert not faults, faults
-
-
-@pytest.mark.skipif(
-  'HH_JAX_SCREENSHOTS' not in os.environ,
-  reason='pictures for the documentation: set HH_JAX_SCREENSHOTS to a folder',
-)
-def test_screenshots(browser, filled):
-  folder = pathlib.Path(os.environ['HH_JAX_SCREENSHOTS'])
-  with page_of(browser, filled.link('Shot')) as page:
-    page.wait_for_selector('text=Start')
-    page.screenshot(path=folder / 'instructions.png', full_page=True)
-    begin(page)
-    write(page, 'How do I boil an egg so that the yolk stays soft?')
-    choose(page, 7)
-    write(page, 'And how do I know when it is done?')
-    page.click('.steps label:has(input[value="2"])')
-    page.screenshot(path=folder / 'feedback_worker.png', full_page=True)
-    page.emulate_media(color_scheme='dark')
-    page.screenshot(path=folder / 'worker_dark.png', full_page=True)
-    page.emulate_media(color_scheme='light')
-    page.set_viewport_size(PHONE)
-    page.screenshot(path=folder / 'worker_phone.png', full_page=True)
-  with page_of(browser, filled.link('', 'admin', 0)) as page:
-    page.wait_for_url('**/admin')
-    page.screenshot(path=folder / 'feedback_admin.png', full_page=True)
-    for name in ('workers', 'models', 'invites', 'dialogues', 'dialogues/1'):
-      page.goto(f'{filled.url}/admin/{name}')
-      path = folder / f'admin_{name.replace("/", "_")}.png'
-      page.screenshot(path=path, full_page=True)
