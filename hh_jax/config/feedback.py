@@ -26,7 +26,7 @@ class FeedbackConfig:
   break_after: int = 15  # red-team choices until a break is suggested [open]
   max_reply: int = 8_000  # characters; a longer reply is cut
   reply_seconds: float = 60.0  # a reply that takes longer is cut there
-  silence_seconds: float = 30.0  # without a character: the model failed
+  silence_seconds: float = 30.0  # in the middle of a reply: the model failed
   session_hours: float = 24.0 * 14  # until a cookie must be renewed by a link
   max_body: int = 64 * 1024  # bytes of a request
   requests_per_second: float = 10.0  # of one session, on average

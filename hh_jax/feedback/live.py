@@ -247,9 +247,7 @@ class Live:
     """Takes the pieces of one or both replies until they end."""
     config = self._config
     deadline = time.monotonic() + config.reply_seconds
-    patience = config.reply_seconds
-    if policy.can_stream:
-      patience = min(patience, config.silence_seconds)
+    patience = config.reply_seconds  # others may be before us in a queue
     pieces = policy.generate(dialogue, len(sides), seed)
     try:
       while not race.is_over(sides):
@@ -257,6 +255,8 @@ class Live:
         async with asyncio.timeout(max(left, 0.0)):
           piece = await anext(pieces)
         race.add(sides[piece.reply], piece.text, piece.finish, config.max_reply)
+        if policy.can_stream:
+          patience = min(patience, config.silence_seconds)
     except StopAsyncIteration:
       raise PolicyError(f'{policy.name} broke off') from None
     except TimeoutError:

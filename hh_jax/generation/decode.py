@@ -100,7 +100,7 @@ def read_prompts(
 # Apart from reading prompts, which takes far longer to compile and does not
 # depend on how much room the slots have.
 insert = jax.jit(state_lib.insert, donate_argnums=0)
-_empty_state = jax.jit(state_lib.empty_state, static_argnums=(0, 1, 2, 3, 4))
+empty_state = jax.jit(state_lib.empty_state, static_argnums=(0, 1, 2, 3, 4))
 draw_uniforms = jax.jit(state_lib.draw_uniforms, static_argnums=2)
 
 
@@ -282,11 +282,11 @@ def _start(
   reply = sampling.max_new_tokens
   if not plan.num_places:
     room = plan.room(longest + CHUNK_STEPS)
-    return _empty_state(config, plan.num_slots, room, reply, None)
+    return empty_state(config, plan.num_slots, room, reply, None)
   shared = prompts_lib.Room(
     plan.num_places, plan.num_samples, plan.room(longest)
   )
-  return _empty_state(config, plan.num_slots, reply, reply, shared)
+  return empty_state(config, plan.num_slots, reply, reply, shared)
 
 
 def _empty_results(num_replies: int, num_columns: int) -> Generated:

@@ -1,7 +1,10 @@
 """Runs as policies: batched decoding gives what the sampler gives."""
 
 import asyncio
+import dataclasses
+import functools
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback.policies import checkpoint, engine
 from hh_jax.feedback.policies.protocol import PolicyError
 from hh_jax.generation import decode
+from hh_jax.models import ladder
 from hh_jax.stages import loading
 from hh_jax.training import keys
 from tests.stages import toys
@@ -25,12 +29,21 @@ SIZES = {'max_new_tokens': 12, 'max_prompt': 64, 'slots': 4}
 @pytest.fixture(autouse=True)
 def runs(monkeypatch):
   """Toy runs in the place of folders."""
+  deep = ladder.build(dataclasses.replace(toys.MODEL.config, num_layers=2))
+  policy = dataclasses.replace(
+    toys.as_run(_params(deep), 'rlhf', 'runs/policy'), model=deep
+  )
   made = {
-    'policy': toys.as_run(toys.params(), 'rlhf', 'runs/policy'),
+    'policy': policy,
     'pm': toys.as_run(toys.pm_params(), 'pm', 'runs/pm'),
   }
   monkeypatch.setattr(loading, 'load_run', lambda name: made[name])
   return made
+
+
+@functools.lru_cache
+def _params(model):
+  return ladder.init(model, jax.random.key(0))
 
 
 def gather(policy, dialogue, n, seed):

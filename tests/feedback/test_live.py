@@ -178,7 +178,7 @@ def test_a_model_that_fails_is_a_failure_with_its_reason(tmp_path, fault, said):
     tmp_path,
     CannedPolicy(CannedConfig(name='bad', fault=fault)),
     CannedPolicy(CannedConfig(name='good')),
-    silence_seconds=0.2,
+    reply_seconds=0.3,
   )
   assert frames[-1][1] == {'end': 'failed'}
   assert turn.replies is None

@@ -179,7 +179,7 @@ def test_a_silent_server_is_a_failure_that_can_be_tried_again(
   served, backend, tmp_path
 ):
   backend.fault = 'silent'
-  limits = {'silence_seconds': 0.3}
+  limits = {'reply_seconds': 0.5}
   with running(str(tmp_path / 'a.db'), [policy(served[1])], **limits) as site:
     ada = site.worker()
     turn = ada.write().json()['stored']['turn']

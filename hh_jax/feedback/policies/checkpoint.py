@@ -9,6 +9,7 @@ Reference: Bai et al. 2022, sections 2.3 (rejection sampling) and 4.5.
 from __future__ import annotations
 
 import asyncio
+import logging
 import pathlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
@@ -24,6 +25,8 @@ from hh_jax.generation import best_of_k
 from hh_jax.stages import loading
 
 VERSION = 1  # of how seeds become replies
+
+log = logging.getLogger(__name__)
 
 
 def _sampling(config: CheckpointConfig) -> SamplingConfig:
@@ -65,7 +68,8 @@ class CheckpointPolicy:
     self.name = config.name or pathlib.Path(config.run).resolve().name
     self.share = config.share
     self.spec: Mapping[str, object] = _spec(config, run)
-    self._engine = Engine(run, _sampling(config))
+    log.info('%s: compiling', self.name)
+    self._engine = Engine(run, _sampling(config), (1, 2))
 
   async def generate(
     self, dialogue: Dialogue, n: int, seed: int
@@ -100,7 +104,9 @@ class BestOfPolicy:
       'pm_state_sha256': self._pm.state_sha256,
     }
     self._k = config.k
-    self._engine = Engine(run, _sampling(config))
+    log.info('%s: compiling', self.name)
+    self._engine = Engine(run, _sampling(config), (config.k, 2 * config.k))
+    self._pm.score('Hello.', ['Hello.'] * config.k)
     self._scoring = asyncio.Lock()
 
   async def generate(

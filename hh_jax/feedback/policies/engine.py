@@ -5,6 +5,8 @@
 2. A prompt is read alone, padded to a power of two, so that few programs are
    compiled and what a reply draws does not depend on who else is waiting.
 3. The uniforms of reply i follow from the request's seed and i alone.
+4. All programs are compiled before the first request, which would otherwise
+   wait for them.
 
 Reference: hh_jax/generation; Bai et al. 2022, sections 2.3 and 4.1.
 """
@@ -25,7 +27,6 @@ from hh_jax.config import SamplingConfig
 from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback.policies.protocol import begun_marker
 from hh_jax.generation import decode
-from hh_jax.generation import state as state_lib
 from hh_jax.stages.loading import Run
 from hh_jax.training import keys
 from hh_jax.types import DecodeState
@@ -63,12 +64,13 @@ class _Seat:
 class Engine:
   """Slots, the requests that wait for them, and the thread that decodes."""
 
-  def __init__(self, run: Run, sampling: SamplingConfig):
-    """Loads nothing and compiles nothing yet.
+  def __init__(self, run: Run, sampling: SamplingConfig, counts: Sequence[int]):
+    """Compiles, which takes a while, and starts the thread.
 
     Args:
       run: The model.
       sampling: `max_prompt` and `slots` size the cache.
+      counts: How many replies one request may ask for.
     """
     self._run = run
     self._sampling = sampling
@@ -79,6 +81,7 @@ class Engine:
     self._seats: list[_Seat | None] = [None] * sampling.slots
     self._news = threading.Condition()
     self._is_closed = False
+    self._compile(counts)
     self._thread = threading.Thread(target=self._work, daemon=True)
     self._thread.start()
 
@@ -89,11 +92,12 @@ class Engine:
 
   def submit(self, request: Request) -> None:
     """Queues a request; it may ask for more replies than there are slots."""
-    num_slots = self._sampling.slots
+    start = 0
     with self._news:
-      for start in range(0, len(request.replies), num_slots):
-        part = request.replies[start : start + num_slots]
+      for size in _parts(len(request.replies), self._sampling.slots):
+        part = request.replies[start : start + size]
         self._waiting.append(dataclasses.replace(request, replies=part))
+        start += size
       self._news.notify()
 
   def close(self) -> None:
@@ -121,27 +125,47 @@ class Engine:
 
   def _empty(self) -> DecodeState:
     sampling = self._sampling
-    return state_lib.empty_state(
+    return decode.empty_state(
       self._run.model.config,
       sampling.slots,
       self._capacity,
       sampling.max_new_tokens,
+      None,
     )
+
+  def _compile(self, counts: Sequence[int]) -> None:
+    """Reads a prompt of every width for every number of replies, no further."""
+    most = self._sampling.slots
+    sizes = sorted({size for count in counts for size in _parts(count, most)})
+    state, width = self._empty(), SHORTEST
+    while True:
+      width = min(width, self._sampling.max_prompt)
+      for size in sizes:
+        prompt = np.full(width, self._run.tokenizer.eot, np.int32)
+        request = Request(prompt, range(size), 0, _nobody, _nobody)
+        state = self._insert(state, request, range(size))
+      if width == self._sampling.max_prompt:
+        break
+      width *= 2
+    jax.block_until_ready(self._decode(state, 0))
 
   def _step(self, state: DecodeState) -> DecodeState:
     """Seats who fits, decodes a few tokens, delivers."""
     while (request := self._next()) is not None:
       state = self._seat(state, request)
-    state = decode.decode(
+    state = self._decode(state, STEPS)
+    self._deliver(state)
+    return state
+
+  def _decode(self, state: DecodeState, num_steps: int) -> DecodeState:
+    return decode.decode(
       self._run.model,
       self._params,
       state,
-      STEPS,
+      num_steps,
       self._sampling,
       self._stop_ids,
     )
-    self._deliver(state)
-    return state
 
   def _next(self) -> Request | None:
     num_free = self._seats.count(None)
@@ -151,12 +175,22 @@ class Engine:
     return None
 
   def _seat(self, state: DecodeState, request: Request) -> DecodeState:
-    count, length = len(request.replies), len(request.prompt)
+    count = len(request.replies)
+    free = [i for i, seat in enumerate(self._seats) if seat is None][:count]
+    state = self._insert(state, request, free)
+    for slot, reply in zip(free, request.replies):
+      self._seats[slot] = _Seat(request, reply)
+    return state
+
+  def _insert(
+    self, state: DecodeState, request: Request, slots: Sequence[int]
+  ) -> DecodeState:
+    """Reads a prompt and starts its replies in free slots."""
+    count, length = len(slots), len(request.prompt)
     width = max(SHORTEST, 1 << (length - 1).bit_length())
     width = min(width, self._sampling.max_prompt)
     tokens = np.full((1, width), self._run.tokenizer.pad, np.int32)
     tokens[0, :length] = request.prompt
-    free = [i for i, seat in enumerate(self._seats) if seat is None][:count]
     key = keys.fold(request.seed, 'feedback', 'reply')
     read = decode.read_prompts(
       self._run.model,
@@ -164,11 +198,11 @@ class Engine:
       jnp.asarray(tokens),
       jnp.asarray([length], jnp.int32),
     )
-    state = decode.insert(
+    return decode.insert(
       state,
       *read,
       jnp.zeros((count,), jnp.int32),
-      jnp.asarray(free, jnp.int32),
+      jnp.asarray(slots, jnp.int32),
       decode.draw_uniforms(
         key,
         jnp.asarray(request.replies, jnp.int32),
@@ -176,9 +210,6 @@ class Engine:
       ),
       jnp.zeros((1,), jnp.int32),
     )
-    for slot, reply in zip(free, request.replies):
-      self._seats[slot] = _Seat(request, reply)
-    return state
 
   def _deliver(self, state: DecodeState) -> None:
     tokens, counts, is_done, has_eot = jax.device_get(
@@ -208,3 +239,12 @@ class Engine:
     self._seats = [None] * len(self._seats)
     for request in requests:
       request.fail(error)
+
+
+def _parts(count: int, most: int) -> list[int]:
+  """Sizes of the parts of a request, none larger than `most`."""
+  return [min(most, count - start) for start in range(0, count, most)]
+
+
+def _nobody(*_: object) -> None:
+  """Takes what nobody waits for."""
