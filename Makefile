@@ -64,9 +64,10 @@ test: setup lint type imports
 test-fast: setup
 	$(PYTEST) -m 'not slow' tests
 
-# The same tests with a deep random search by hypothesis.
+# The same tests with a deep random search by hypothesis, and 10,500 requests
+# made at random.
 test-long: setup
-	HYPOTHESIS_PROFILE=long $(PYTEST) tests
+	HYPOTHESIS_PROFILE=long HH_JAX_FUZZ=10500 $(PYTEST) tests
 
 format: setup
 	$(BIN)/ruff format .

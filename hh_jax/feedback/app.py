@@ -9,6 +9,7 @@ import pathlib
 import time
 from collections.abc import AsyncIterator, Sequence
 
+import anyio.to_thread
 import jinja2
 import markupsafe
 from starlette.applications import Starlette
@@ -76,6 +77,10 @@ def make_app(
 
   @contextlib.asynccontextmanager
   async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    # More would only wait for a connection to the database.
+    anyio.to_thread.current_default_thread_limiter().total_tokens = (
+      database.POOL
+    )
     yield
     await services.live.close()
     services.database.close()

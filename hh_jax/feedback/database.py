@@ -27,7 +27,7 @@ ResultT = TypeVar('ResultT')
 
 MIGRATIONS = pathlib.Path(__file__).parent / 'migrations'
 LOCK_SECONDS = 5.0  # a writer waits for its turn, then gives up
-_POOL = 16  # connections kept; as many again in a rush
+POOL = 16  # connections kept; as many again in a rush
 _MIGRATION_LOCK = 220405862  # of PostgreSQL's advisory locks
 
 
@@ -182,16 +182,16 @@ def _engine(place: sa.URL) -> sa.Engine:
   if place.get_backend_name() == 'postgresql':
     return sa.create_engine(
       place,
-      pool_size=_POOL,
-      max_overflow=_POOL,
+      pool_size=POOL,
+      max_overflow=POOL,
       pool_timeout=LOCK_SECONDS,
       pool_pre_ping=True,
       connect_args={'connect_timeout': int(LOCK_SECONDS)},
     )
   engine = sa.create_engine(
     place,
-    pool_size=_POOL,
-    max_overflow=_POOL,
+    pool_size=POOL,
+    max_overflow=POOL,
     pool_timeout=LOCK_SECONDS,
     connect_args={'timeout': LOCK_SECONDS, 'check_same_thread': False},
   )

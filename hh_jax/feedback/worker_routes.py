@@ -35,7 +35,7 @@ def home(ask: Ask) -> Response:
   """Leads to where the visitor belongs."""
   if ask.visitor is None:
     return RedirectResponse('/join', 303)
-  return RedirectResponse('/admin' if ask.actor.is_admin else '/work', 303)
+  return RedirectResponse('/admin' if ask.actor.is_admin else '/talk', 303)
 
 
 def join_page(ask: Ask) -> Response:
@@ -247,7 +247,7 @@ ROUTES = (
   route('GET', '/health', health, ANYONE),
   route('POST', '/leave', leave, ANYONE),
   route('GET', '/instructions', instructions),
-  route('GET', '/work', work_page),
+  route('GET', '/talk', work_page),
   route('GET', '/api/state', state),
   route('POST', '/api/turns', begin_turn),
   route('GET', '/api/turns/{turn:id}/stream', stream),

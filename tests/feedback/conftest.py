@@ -90,3 +90,12 @@ def opened(db):
   made = database.open_database(db)
   yield made
   made.close()
+
+
+@pytest.fixture
+def lite(tmp_path):
+  """A running application, where the kind of the database does not matter."""
+  from tests.feedback.site import running
+
+  with running(str(tmp_path / 'feedback.db')) as made:
+    yield made

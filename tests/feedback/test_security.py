@@ -20,7 +20,7 @@ MATRIX = {
   ('GET', '/health'): (200, 200, 200, 200),
   ('POST', '/leave'): (303, 303, 303, 303),
   ('GET', '/instructions'): (303, 200, 200, 403),
-  ('GET', '/work'): (303, 200, 200, 403),
+  ('GET', '/talk'): (303, 200, 200, 403),
   ('GET', '/api/state'): (401, 200, 200, 403),
   ('POST', '/api/turns'): (401, 422, 422, 403),  # without a text
   ('GET', '/api/turns/{turn}/stream'): (401, 200, 404, 403),
@@ -133,9 +133,9 @@ def site(tmp_path):
 
 def test_leaving_ends_the_session_on_this_device(site):
   ada = site.worker()
-  assert ada.get('/work').status_code == 200
+  assert ada.get('/talk').status_code == 200
   assert ada.client.post('/leave').headers['location'] == '/join'
-  assert ada.get('/work').status_code == 303
+  assert ada.get('/talk').status_code == 303
 
 
 def test_a_changed_cookie_is_nobody(site):
@@ -322,14 +322,14 @@ def test_the_secret_is_made_once_and_is_the_owners(tmp_path, monkeypatch):
 
 def test_pages_load_only_what_is_ours(site):
   ada = site.worker()
-  for path in ('/join', '/work', '/static/work.js', '/nowhere', '/api/state'):
+  for path in ('/join', '/talk', '/static/work.js', '/nowhere', '/api/state'):
     headers = ada.get(path).headers
     policy = headers['content-security-policy']
     assert "default-src 'none'" in policy
     assert 'unsafe' not in policy
     assert headers['x-content-type-options'] == 'nosniff'
     assert headers['x-frame-options'] == 'DENY'
-  for path in ('/join', '/work', '/instructions'):
+  for path in ('/join', '/talk', '/instructions'):
     page = ada.get(path).text
     assert 'style=' not in page and '<style' not in page
     assert ' onclick' not in page and '<script>' not in page
