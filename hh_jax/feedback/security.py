@@ -139,21 +139,24 @@ class Buckets:
     self._burst = float(burst)
     self._levels: dict[str, tuple[float, float]] = {}  # tokens, when
 
-  def take(self, key: str, count: float = 1.0) -> None:
-    """Takes tokens.
-
-    Raises:
-      RefusedError: The bucket has too few.
-    """
-    now = time.monotonic()
-    level = self._level(key, now)
-    if level < count:
+  def require(self, key: str) -> None:
+    """Raises RefusedError if the bucket is empty; takes nothing."""
+    if self._level(key, time.monotonic()) < 1:
       raise RefusedError(
         429, 'too_fast', 'That was very fast. Please wait a few seconds.'
       )
+
+  def take(self, key: str) -> None:
+    """Takes one token.
+
+    Raises:
+      RefusedError: The bucket is empty.
+    """
+    self.require(key)
+    now = time.monotonic()
     if key not in self._levels and len(self._levels) >= _MOST_BUCKETS:
       self._forget(now)
-    self._levels[key] = (level - count, now)
+    self._levels[key] = (self._level(key, now) - 1, now)
 
   def _level(self, key: str, now: float) -> float:
     level, when = self._levels.get(key, (self._burst, now))

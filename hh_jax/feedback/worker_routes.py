@@ -48,7 +48,7 @@ def join(ask: Ask) -> Response:
   services = ask.services
   client = ask.request.client
   address = client.host if client else ''
-  services.failed_joins.take(address, 0.0)
+  services.failed_joins.require(address)
   token = ask.json().get('token')
   try:
     if not isinstance(token, str):

@@ -1,8 +1,12 @@
 """A worker's way through conversations, over HTTP in this process."""
 
+import sqlite3
+
 import pytest
+import sqlalchemy as sa
 
 from hh_jax.config.feedback import CannedConfig
+from hh_jax.feedback import database
 from hh_jax.feedback.policies.canned import CannedPolicy
 from tests.feedback.site import running
 
@@ -260,3 +264,40 @@ def test_choosing_before_both_replies_are_there_is_refused(tmp_path):
     turn = ada.write().json()['stored']['turn']
     found = ada.post(f'/api/turns/{turn}/choice', {'step': 1, 'seconds': 1})
     assert (found.status_code, found.json()['error']) == (409, 'moved_on')
+
+
+def test_a_locked_database_is_said_and_nothing_is_lost(tmp_path, monkeypatch):
+  monkeypatch.setattr(database, 'LOCK_SECONDS', 0.2)
+  path = tmp_path / 'feedback.db'
+  with running(str(path)) as site:
+    ada = site.worker()
+    place = {'conversation': 1, 'turn': 1}
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute('BEGIN IMMEDIATE')
+    body = {**place, 'text': 'Is anybody there?'}
+    found = ada.post('/api/turns', body, key='the-same-key')
+    assert (found.status_code, found.json()['error']) == (503, 'unavailable')
+    other.execute('ROLLBACK')
+    other.close()
+    assert site.count('turns') == 0
+    again = ada.post('/api/turns', body, key='the-same-key')
+    assert again.status_code == 200
+    assert [row['text'] for row in site.rows('turns')] == ['Is anybody there?']
+
+
+def test_a_full_disk_is_said_and_nothing_is_stored(lite):
+  ada = lite.worker()
+  turn = ada.write().json()['stored']['turn']
+  ada.frames(turn)
+  with lite.opened.reading() as connection:
+    pages = connection.exec_driver_sql('PRAGMA page_count').scalar()
+
+  def limit(connection, _=None):
+    connection.execute(f'PRAGMA max_page_count = {pages}')
+
+  sa.event.listen(lite.opened._engine, 'checkout', lambda c, *_: limit(c))
+  body = {'step': 1, 'seconds': 1, 'edit': 'word ' * 1500}
+  found = ada.post(f'/api/turns/{turn}/choice', body)
+  assert (found.status_code, found.json()['error']) == (503, 'unavailable')
+  assert (lite.count('choices'), lite.count('edits')) == (0, 0)
+  assert ada.state()['phase'] == 'choose'
