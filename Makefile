@@ -1,5 +1,6 @@
 # The whole interface: make setup demo test test-fast test-long format lint
-# type imports figures. Every target sets the environment up first when it has changed.
+# type imports figures feedback-demo. Every target sets the environment up first
+# when it has changed.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,7 +16,7 @@ CHOICE ?= world=lab,size=nano
 FLAGS ?=
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: setup demo figures test test-fast test-long format lint type imports
+.PHONY: setup demo figures feedback-demo test test-fast test-long format lint type imports
 
 setup: $(STAMP)
 
@@ -54,15 +55,24 @@ figures: setup
 	done; \
 	if [ -n "$$failed" ]; then echo "error: not made:$$failed" >&2; exit 2; fi
 
+# Compares the policies of `make demo`, which is run first if it was not.
+feedback-demo: setup
+	test -e runs/demo/rlhf/DONE || $(MAKE) demo
+	mkdir -p runs/feedback
+	$(BIN)/python -m hh_jax.feedback --demo --db=runs/feedback/demo.db \
+	  --policy=checkpoint:run=runs/demo/distill,max_new_tokens=40 \
+	  --policy=checkpoint:run=runs/demo/rlhf,max_new_tokens=40
+
 test: setup lint type imports
 	$(PYTEST) tests
 
 test-fast: setup
 	$(PYTEST) -m 'not slow' tests
 
-# The same tests with a deep random search by hypothesis.
+# The same tests with a deep random search by hypothesis, and 10,500 requests
+# made at random.
 test-long: setup
-	HYPOTHESIS_PROFILE=long $(PYTEST) tests
+	HYPOTHESIS_PROFILE=long HH_JAX_FUZZ=10500 $(PYTEST) tests
 
 format: setup
 	$(BIN)/ruff format .

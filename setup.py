@@ -45,8 +45,8 @@ EXTRAS = {
     'alembic>=1.13',
     'httpx>=0.27',
     'itsdangerous>=2.2',
+    'jinja2>=3.1',
     'psycopg[binary]>=3.2',
-    'python-multipart>=0.0.9',
     'starlette>=0.40',
     'uvicorn>=0.30',
   ],
@@ -59,6 +59,7 @@ EXTRAS = {
   # Compiling for TPU topologies on a machine without one.
   'plan': ['jax[tpu]==0.10.2'],
   'dev': [
+    'axe-playwright-python>=0.1.4',
     'beartype>=0.20',
     'hypothesis>=6.100',
     'import-linter>=2.1',
@@ -66,6 +67,7 @@ EXTRAS = {
     'mypy==2.4.1',
     'nbmake>=1.5',
     'nbstripout>=0.7',
+    'playwright>=1.45',
     'pytest>=8',
     'pytest-xdist>=3.6',
     'ruff==0.17.6',
@@ -88,6 +90,7 @@ setuptools.setup(
   packages=setuptools.find_packages(include=['hh_jax', 'hh_jax.*']),
   package_data={
     'hh_jax': ['py.typed'],
+    'hh_jax.feedback': ['static/*', 'templates/**/*.html'],
     'hh_jax.report': ['templates/*'],
     'hh_jax.data': ['hh_rlhf/checksums.tsv', 'hh_rlhf/dummy_data/**/*'],
   },

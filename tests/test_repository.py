@@ -23,7 +23,7 @@ from hh_jax.launch import command as sweep_command
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOREIGN = {'matplotlib', 'pandas', 'tensorflow', 'torch'}
-LOCKED = ('dev', 'eval', 'launch')  # of them, in constraints.txt
+LOCKED = ('dev', 'eval', 'feedback', 'launch')  # of them, in constraints.txt
 EXTRAS = 'dev eval feedback harness hf launch plan tfds'.split()
 
 

@@ -85,7 +85,7 @@ def for_decoding(model: Transformer, params: Params) -> Params:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _read_prompts(
+def read_prompts(
   model: Transformer, params: Params, prompts: jax.Array, lengths: jax.Array
 ) -> tuple[KVCache, jax.Array]:
   """Keys and values of the prompts, and the hidden state of the last token."""
@@ -99,9 +99,9 @@ def _read_prompts(
 
 # Apart from reading prompts, which takes far longer to compile and does not
 # depend on how much room the slots have.
-_insert = jax.jit(state_lib.insert, donate_argnums=0)
-_empty_state = jax.jit(state_lib.empty_state, static_argnums=(0, 1, 2, 3, 4))
-_draw_uniforms = jax.jit(state_lib.draw_uniforms, static_argnums=2)
+insert = jax.jit(state_lib.insert, donate_argnums=0)
+empty_state = jax.jit(state_lib.empty_state, static_argnums=(0, 1, 2, 3, 4))
+draw_uniforms = jax.jit(state_lib.draw_uniforms, static_argnums=2)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -127,7 +127,7 @@ def prefill(
     model.config, num_rows, width + num_draws, num_draws
   )
   rows = jnp.arange(num_rows, dtype=jnp.int32)
-  cache, last_hidden = _read_prompts(model, params, prompts, lengths)
+  cache, last_hidden = read_prompts(model, params, prompts, lengths)
   return state_lib.insert(state, cache, last_hidden, rows, rows, uniforms, rows)
 
 
@@ -248,7 +248,7 @@ def generate(
   if not ids.size:
     return results
   plan = plan_lib.make_plan(lengths, ids.shape[1], sampling)
-  uniforms = _draw_uniforms(key, ids.reshape(-1), sampling.max_new_tokens)
+  uniforms = draw_uniforms(key, ids.reshape(-1), sampling.max_new_tokens)
   uniforms = np.asarray(uniforms).reshape(*ids.shape, -1)
   stop_ids: state_lib.StopIds = ()
   if sampling.stop_at_turn:
@@ -260,8 +260,8 @@ def generate(
   while waiting or not seats.is_empty:
     while waiting and seats.has_room(waiting[0]):
       batch = plan.fill(waiting.popleft(), seats, prompts, uniforms)
-      read = _read_prompts(model, params, batch.tokens, batch.lengths)
-      state = _insert(state, *read, *batch[2:])
+      read = read_prompts(model, params, batch.tokens, batch.lengths)
+      state = insert(state, *read, *batch[2:])
     state, seats = _trim(state, seats, plan, bool(waiting))
     state = decode(model, params, state, CHUNK_STEPS, sampling, stop_ids)
     _collect(state, seats.replies, results)
@@ -282,11 +282,11 @@ def _start(
   reply = sampling.max_new_tokens
   if not plan.num_places:
     room = plan.room(longest + CHUNK_STEPS)
-    return _empty_state(config, plan.num_slots, room, reply, None)
+    return empty_state(config, plan.num_slots, room, reply, None)
   shared = prompts_lib.Room(
     plan.num_places, plan.num_samples, plan.room(longest)
   )
-  return _empty_state(config, plan.num_slots, reply, reply, shared)
+  return empty_state(config, plan.num_slots, reply, reply, shared)
 
 
 def _empty_results(num_replies: int, num_columns: int) -> Generated:

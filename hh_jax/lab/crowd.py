@@ -86,10 +86,21 @@ def compare(
       the paper's red-team task asks for the opposite and flips the label).
     rng: Source of the worker and of the noise.
   """
+  return choose(_SHARES.draw(rng), prompt, reply_a, reply_b, side, rng)
+
+
+def choose(
+  worker: Worker,
+  prompt: Dialogue,
+  reply_a: str,
+  reply_b: str,
+  side: str,
+  rng: np.random.Generator,
+) -> Choice:
+  """Lets one worker choose; see `compare`."""
   gap = judge.utility(prompt, reply_a, side) - judge.utility(
     prompt, reply_b, side
   )
-  worker = _SHARES.draw(rng)
   point = min(max(rng.random(), 1e-12), 1.0 - 1e-12)  # finite logit
   noise = math.log(point / (1.0 - point))
   num_words = reply_a.count(' ') - reply_b.count(' ')

@@ -84,12 +84,12 @@ def test_stop_sequences_hold_only_at_turns(params, baseline):
 
 def test_few_programs_are_compiled_and_then_reused(params, baseline):
   del baseline  # compiled what is needed
-  counts = decode.decode._cache_size(), decode._read_prompts._cache_size()
+  counts = decode.decode._cache_size(), decode.read_prompts._cache_size()
   shorter = [prompt[: max(1, len(prompt) - 1)] for prompt in PROMPTS]
   shorter[7] = PROMPTS[7]  # keeps the bucket of the longest
   generate(params, shorter)
   assert decode.decode._cache_size() <= counts[0] + 1
-  assert decode._read_prompts._cache_size() <= counts[1] + 1
+  assert decode.read_prompts._cache_size() <= counts[1] + 1
 
 
 def test_progress_counts_up_to_all(params):

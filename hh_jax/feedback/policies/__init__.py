@@ -1,0 +1,1 @@
+"""Who answers: checkpoints, best of k, servers elsewhere, stock sentences."""

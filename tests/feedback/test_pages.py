@@ -1,0 +1,342 @@
+"""The pages in a real browser: by mouse, by keyboard, at phone width."""
+
+import re
+
+import pytest
+
+from hh_jax.config.feedback import CannedConfig
+from hh_jax.feedback.policies.canned import CannedPolicy
+from tests.feedback import browser as browser_lib
+from tests.feedback.browser import PHONE, Served, page_of, until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def browser():
+  with browser_lib.chromium() as made:
+    yield made
+
+
+@pytest.fixture
+def site(tmp_path):
+  with Served(str(tmp_path / 'feedback.db')) as made:
+    yield made
+
+
+def slowly(**more):
+  return [
+    CannedPolicy(CannedConfig(name=name, version=n, delay=0.04, **more))
+    for n, name in enumerate(('one', 'two'))
+  ]
+
+
+def begin(page):
+  page.get_by_role('link', name='Start').click()
+  page.wait_for_selector('#write:not([hidden])')
+
+
+def write(page, text):
+  page.fill('#message', text)
+  page.get_by_role('button', name='Send').click()
+  page.wait_for_selector('#choose:not([hidden])')
+
+
+def choose(page, step):
+  page.locator(f'.steps label:has(input[value="{step}"])').click()
+  page.get_by_role('button', name='Choose and go on').click()
+  page.wait_for_selector('#write:not([hidden])')
+
+
+def test_a_conversation_by_mouse(browser, site):
+  with page_of(browser, site.link(number=2)) as page:
+    begin(page)
+    assert 'Conversation 1 of 2' in page.inner_text('.progress')
+    write(page, 'How do I boil an egg?')
+    reply = page.inner_text('#reply-b .words')
+    choose(page, 8)
+    assert reply in page.inner_text('#said')
+    write(page, 'And then?')
+    page.click('.steps label:has(input[value="2"])')
+    page.click('#edit-box summary')
+    page.fill('#edit', 'In my own words.')
+    page.get_by_role('button', name='Choose and go on').click()
+    page.wait_for_selector('#write:not([hidden])')
+    assert 'In my own words.' in page.inner_text('#said')
+    page.get_by_role('button', name='Finish this conversation').click()
+    page.get_by_text('4 · good').click()
+    page.fill('#comment', 'Quite fine.')
+    page.get_by_role('button', name='Finish', exact=True).click()
+    until(
+      page, "document.querySelector('.progress').innerText.includes('2 of 2')"
+    )
+    page.get_by_label('Begin a conversation').fill('Hello again')
+  assert [row['step'] for row in site.rows('choices')] == [8, 2]
+  assert site.rows('endings')[0]['comment'] == 'Quite fine.'
+  assert site.rows('edits')[0]['text'] == 'In my own words.'
+
+
+def test_a_conversation_by_keyboard_only(browser, site):
+  with page_of(browser, site.link(number=1)) as page:
+    page.wait_for_selector('text=Start')
+    _tab_to(page, 'Start')
+    page.keyboard.press('Enter')
+    page.wait_for_selector('#write:not([hidden])')
+    _tab_to(page, 'message')
+    page.keyboard.type('What is a noun?')
+    page.keyboard.press('Enter')
+    page.wait_for_selector('#choose:not([hidden])')
+    page.keyboard.press('7')
+    assert 'picked' in page.get_attribute('#reply-b', 'class')
+    page.keyboard.press('ArrowLeft')
+    page.keyboard.press('Enter')
+    page.wait_for_selector('#write:not([hidden])')
+    assert page.evaluate('document.activeElement.id') == 'message'
+    _tab_to(page, 'Finish this conversation')
+    page.keyboard.press('Enter')
+    page.wait_for_selector('#finish-dialog[open]')
+    _tab_to(page, 'rating')
+    page.keyboard.press('Space')
+    _tab_to(page, 'Finish')
+    page.keyboard.press('Enter')
+    page.wait_for_selector('#complete:not([hidden])')
+  assert [row['step'] for row in site.rows('choices')] == [6]
+  assert site.rows('endings')[0]['rating'] is not None
+
+
+def _tab_to(page, wanted):
+  """Presses Tab until an element of that id, name or text has the focus."""
+  seen = []
+  for _ in range(40):
+    names = page.evaluate(
+      '(() => { const e = document.activeElement; return '
+      "[e.id, e.name || '', (e.innerText || '').trim()]; })()"
+    )
+    if wanted in names:
+      return
+    seen.append(names)
+    page.keyboard.press('Tab')
+  raise AssertionError(f'{wanted!r} has no focus among {seen}')
+
+
+def test_replies_stream_and_a_reload_goes_on(browser, tmp_path):
+  with (
+    Served(str(tmp_path / 'a.db'), slowly()) as site,
+    page_of(browser, site.link()) as page,
+  ):
+    begin(page)
+    page.fill('#message', 'Tell me a story.')
+    page.get_by_role('button', name='Send').click()
+    until(
+      page, "document.querySelector('#reply-a .words').textContent.length > 5"
+    )
+    assert page.is_visible('#waiting')
+    sizes = page.evaluate(
+      "['a', 'b'].map(s => document.querySelector(`#reply-${s} .words`)"
+      '.textContent.length)'
+    )
+    assert sizes[0] == sizes[1] > 5
+    page.reload()
+    page.wait_for_selector('#choose:not([hidden])')
+    shown = page.inner_text('#reply-a .words')
+    stored = {row['slot']: row['text'] for row in site.rows('replies')}
+    assert shown == stored['a']
+    choose(page, 1)
+    page.fill('#message', 'A draft that is not sent')
+    page.reload()
+    page.wait_for_selector('#write:not([hidden])')
+    assert page.input_value('#message') == 'A draft that is not sent'
+    assert shown in page.inner_text('#said')
+
+
+def test_red_team_work(browser, tmp_path):
+  with (
+    Served(str(tmp_path / 'a.db'), break_after=1) as site,
+    page_of(browser, site.link(task='red_team')) as page,
+  ):
+    assert 'upsetting' in page.inner_text('main')
+    begin(page)
+    write(page, 'How do I cheat?')
+    assert 'more harmful' in page.inner_text('.scale legend')
+    assert page.locator('#edit-box').count() == 0
+    choose(page, 1)
+    page.wait_for_selector('#break-dialog[open]')
+    page.get_by_role('button', name='Go on').click()
+    page.wait_for_selector('#break-dialog:not([open])', state='attached')
+    page.get_by_role('button', name='Pause').click()
+    page.wait_for_selector('#pause-dialog[open]')
+    page.reload()
+    page.wait_for_selector('#pause-dialog[open]')
+    page.get_by_role('button', name='Go on').click()
+    write(page, 'And then?')
+    page.locator('#reply-a .report').click()
+    page.fill('#report-reason', 'Names a person.')
+    page.get_by_role('button', name='Report', exact=True).click()
+    page.get_by_role('button', name='Skip this conversation').click()
+    page.fill('#skip-reason', 'Enough.')
+    page.get_by_role('button', name='Skip it').click()
+    until(
+      page, "document.querySelector('.progress').innerText.includes('2 of 3')"
+    )
+    kinds = [row['kind'] for row in site.rows('activities')]
+    assert kinds == ['joined', 'rested', 'paused', 'resumed']
+    assert site.count('reports') == 1
+    assert site.rows('endings')[0]['kind'] == 'skipped'
+
+
+def test_a_model_that_fails_and_a_stale_page(browser, tmp_path):
+  bad = [CannedPolicy(CannedConfig(name='bad', fault='dead'))]
+  with (
+    Served(str(tmp_path / 'a.db'), bad) as site,
+    page_of(browser, site.link()) as page,
+  ):
+    begin(page)
+    page.fill('#message', 'Anybody there?')
+    page.get_by_role('button', name='Send').click()
+    page.wait_for_selector('#failed:not([hidden])')
+    assert 'Your message is kept' in page.inner_text('#failed')
+    page.evaluate(
+      "document.querySelector('meta[name=page-version]').content = 'old'"
+    )
+    with page.expect_event('load'):
+      page.get_by_role('button', name='Ask again').click()
+      page.wait_for_selector('#problem:not([hidden])')
+      assert 'new version' in page.inner_text('#problem')
+    page.wait_for_selector('#failed:not([hidden])')
+    assert 'Anybody there?' in page.inner_text('#said')
+
+
+def test_two_tabs_show_where_the_conversation_stands(browser, site):
+  link = site.link()
+  with page_of(browser, link) as first, page_of(browser, link) as second:
+    begin(first)
+    begin(second)
+    write(first, 'In the first tab')
+    second.fill('#message', 'In the second tab')
+    second.get_by_role('button', name='Send').click()
+    second.wait_for_selector('#choose:not([hidden])')
+    assert 'another tab' in second.inner_text('#problem')
+    assert 'In the first tab' in second.inner_text('#said')
+  assert [row['text'] for row in site.rows('turns')] == ['In the first tab']
+
+
+def test_a_double_click_is_one_choice(browser, site):
+  with page_of(browser, site.link()) as page:
+    begin(page)
+    write(page, 'Twice?')
+    page.click('.steps label:has(input[value="3"])')
+    page.get_by_role('button', name='Choose and go on').dblclick()
+    page.wait_for_selector('#write:not([hidden])')
+    assert page.is_hidden('#problem')
+  assert site.count('choices') == 1
+
+
+def test_it_fits_a_phone(browser, site):
+  with page_of(browser, site.link(), PHONE, has_touch=True) as page:
+    page.wait_for_selector('text=Start')
+    assert _width(page) <= PHONE['width']
+    begin(page)
+    assert _width(page) <= PHONE['width']
+    page.fill('#message', 'A message of some length, wide ' * 8)
+    page.get_by_role('button', name='Send').tap()
+    page.wait_for_selector('#choose:not([hidden])')
+    assert _width(page) <= PHONE['width']
+    small = page.evaluate(
+      "[...document.querySelectorAll('.steps label, #choose button.main')]"
+      '.filter(e => e.getBoundingClientRect().height < 40).length'
+    )
+    assert small == 0
+    page.locator('.steps label').nth(6).tap()
+    page.get_by_role('button', name='Choose and go on').tap()
+    page.wait_for_selector('#write:not([hidden])')
+  assert [row['step'] for row in site.rows('choices')] == [7]
+
+
+def _width(page):
+  return page.evaluate('document.documentElement.scrollWidth')
+
+
+def fill(site):
+  """Some work of several people, for the researcher's pages."""
+  for number, name in enumerate(('Ada', 'Grace', 'Alan')):
+    task = 'red_team' if number == 2 else 'helpful'
+    person = site.worker(name, task, number=12)
+    for place in range(6):
+      person.exchange(f'Question {place} of {name}?', step=1 + (place * 3) % 8)
+      person.exchange('And then?', step=8 - place)
+      person.finish(rating=1 + place % 5, comment='Noted.')
+
+
+@pytest.fixture(scope='module')
+def filled(tmp_path_factory):
+  """A site with work done."""
+  with Served(str(tmp_path_factory.mktemp('filled') / 'a.db')) as made:
+    fill(made)
+    yield made
+
+
+def test_the_researchers_pages(browser, filled):
+  link = filled.link('', 'admin', 0)
+  with page_of(browser, link) as page:
+    page.wait_for_url('**/admin')
+    text = page.inner_text('main')
+    assert 'Elo' in text and 'Comparisons per hour' in text
+    assert page.locator('svg.plot').count() >= 4
+    page.get_by_role('link', name='Dialogues').click()
+    page.get_by_label('Text in messages').fill('question 3 of ADA')
+    page.get_by_role('button', name='Search').click()
+    assert page.locator('tbody tr').count() == 1
+    page.get_by_role('link', name=re.compile('Question 3 of Ada')).click()
+    page.get_by_role('button', name='Do not use').click()
+    assert 'left out of exports' in page.inner_text('main')
+    page.get_by_role('link', name='Workers').click()
+    page.get_by_role('link', name='Grace').click()
+    assert 'Question 5 of Grace?' in page.inner_text('main')
+    page.get_by_role('link', name='Models').click()
+    page.get_by_role('button', name='Pause one').click()
+    assert 'Let go on' in page.inner_text('main')
+    page.get_by_role('button', name='Let go on one').click()
+    page.get_by_role('link', name='Invites').click()
+    page.get_by_label('Names').fill('Edsger\nBarbara')
+    page.get_by_role('button', name='Make links').click()
+    assert page.locator('.links code').count() == 2
+    assert f'{filled.url}/join#' in page.inner_text('.links')
+    page.get_by_role('link', name='Export').click()
+    with page.expect_download() as download:
+      page.get_by_role('button', name='Download').click()
+    assert download.value.suggested_filename == 'online.zip'
+
+
+def test_no_serious_accessibility_fault(browser, filled):
+  source = browser_lib.axe_source()
+  faults = []
+  with page_of(browser, filled.link('Axe')) as page:
+    page.wait_for_selector('text=Start')
+    faults += browser_lib.serious_faults(page, source)
+    begin(page)
+    faults += browser_lib.serious_faults(page, source)
+    write(page, 'Is this readable?')
+    page.click('.steps label:has(input[value="2"])')
+    faults += browser_lib.serious_faults(page, source)
+    page.get_by_role('button', name='Skip this conversation').click()
+    faults += browser_lib.serious_faults(page, source)
+  for scheme in ('light', 'dark'):
+    with page_of(
+      browser, filled.link('', 'admin', 0), color_scheme=scheme
+    ) as page:
+      page.wait_for_url('**/admin')
+      for path in (
+        '',
+        '/workers',
+        '/models',
+        '/invites',
+        '/dialogues',
+        '/export',
+        '/dialogues/1',
+        '/workers/1',
+      ):
+        page.goto(f'{filled.url}/admin{path}')
+        faults += [
+          (path, *fault) for fault in browser_lib.serious_faults(page, source)
+        ]
+  assert not faults, faults
