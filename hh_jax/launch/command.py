@@ -108,5 +108,5 @@ def options_of(kind: type[OptionsT], text: str) -> OptionsT:
   """
   options: Any = kind
   fields = dataclasses.fields(options)
-  defaults = {field.name: field.default for field in fields}
+  defaults: dict[str, Any] = {field.name: field.default for field in fields}
   return options(**parse_arg(text, **defaults))
