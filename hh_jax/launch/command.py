@@ -106,6 +106,7 @@ def options_of(kind: type[OptionsT], text: str) -> OptionsT:
   Raises:
     ValueError: A name is unknown, or a value is refused.
   """
-  fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
-  defaults = {field.name: field.default for field in fields}
-  return kind(**parse_arg(text, **defaults))
+  options: Any = kind
+  fields = dataclasses.fields(options)
+  defaults: dict[str, Any] = {field.name: field.default for field in fields}
+  return options(**parse_arg(text, **defaults))

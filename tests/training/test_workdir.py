@@ -1,8 +1,10 @@
+import fcntl
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -184,3 +186,19 @@ def test_workdirs_open_without_jax():
     'sys.exit(any(m in sys.modules for m in ("jax", "orbax")))'
   )
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_who_asks_whether_a_folder_is_held_is_waited_for(tmp_path):
+  workdir.prepare(tmp_path, {}, FINGERPRINT)
+  assert workdir.is_held(tmp_path)
+  workdir.release(tmp_path)
+  assert not workdir.is_held(tmp_path)
+  assert not workdir.is_held(tmp_path / 'nowhere')
+  asking = (tmp_path / '.lock').open('rb')
+  fcntl.flock(asking, fcntl.LOCK_EX)
+  timer = threading.Timer(0.05, asking.close)
+  timer.start()
+  workdir.hold(tmp_path)
+  timer.join()
+  assert workdir.is_held(tmp_path)
+  workdir.release(tmp_path)
