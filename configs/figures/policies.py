@@ -85,10 +85,10 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
 
 
 def points(choice: presets.Choice, num_iterations: int) -> dict[str, int]:
-  """Returns when scores are measured against √KL, about `NUM_POINTS` times.
+  """Returns when scores are measured against √KL, `NUM_POINTS` times evenly.
 
-  Nano rungs have few iterations, in which a point costs as much as several of
-  them: most are spent at the start, where the straight line is.
+  Nano rungs have few iterations, and a point costs as much as several of them:
+  fewer points, most of them at the start, where the straight line is.
   """
   if not choice.is_nano:
     num = choice.pick(NUM_POINTS, 6, 2)
