@@ -84,7 +84,7 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
   )
 
 
-def points(choice: presets.Choice, num_iterations: int) -> dict[str, int]:
+def points(choice: presets.Choice, num_iterations: int) -> dict[str, Any]:
   """Returns when scores are measured against √KL, `NUM_POINTS` times evenly.
 
   Nano rungs have few iterations, and a point costs as much as several of them:
