@@ -84,18 +84,18 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
   )
 
 
-def points(choice: presets.Choice, num_iterations: int) -> dict[str, int]:
-  """Returns when scores are measured against √KL, about `NUM_POINTS` times.
+def points(choice: presets.Choice, num_iterations: int) -> dict[str, Any]:
+  """Returns when scores are measured against √KL, `NUM_POINTS` times evenly.
 
-  A nano rung is where the straight line ends after a quarter of its few
-  iterations, and each of the first ones has a point.
+  Nano rungs have few iterations, and a point costs as much as several of them:
+  fewer points, most of them at the start, where the straight line is.
   """
   if not choice.is_nano:
     num = choice.pick(NUM_POINTS, 6, 2)
     return {'eval_every': max(1, num_iterations // num)}
   return {
     'eval_every': max(1, num_iterations // choice.pick(NUM_POINTS // 3, 6, 2)),
-    'eval_first': round(0.3 * num_iterations),
+    'eval_first': round(0.2 * num_iterations),
   }
 
 

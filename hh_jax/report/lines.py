@@ -103,14 +103,17 @@ def marked(picture: Picture, marks: Mapping[str, float]) -> Picture:
 
   def draw(axes: Axes) -> None:
     picture.draw(axes)
+    middle_of_axis = sum(axes.get_xlim()) / 2
     for index, (text, place) in enumerate(marks.items()):
+      is_right = place > middle_of_axis
       axes.axvline(place, color=style.FAINT, linewidth=1.2, linestyle='--')
       axes.annotate(
         text,
         (place, 0.93 - 0.08 * index),
         xycoords=('data', 'axes fraction'),
-        xytext=(4, 0),
+        xytext=(-4 if is_right else 4, 0),
         textcoords='offset points',
+        ha='right' if is_right else 'left',
         color=style.FAINT,
       )
 
