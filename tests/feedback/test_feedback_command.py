@@ -20,7 +20,7 @@ from hh_jax.config.feedback import (
   parse_policy,
 )
 from hh_jax.feedback import __main__ as feedback
-from hh_jax.feedback import invite
+from hh_jax.feedback import database, invite
 from hh_jax.launch import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -134,8 +134,6 @@ def test_serving_prints_links_and_stops_when_told(tmp_path):
 
 
 def test_invites(tmp_path, capsys):
-  from hh_jax.feedback import database
-
   db = str(tmp_path / 'a.db')
   assert invite.main([f'--db={db}', 'Ada']) == 2
   assert 'does not exist' in capsys.readouterr().err
