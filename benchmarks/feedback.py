@@ -75,7 +75,10 @@ def main() -> None:
   )
   parser.add_argument('--record', type=pathlib.Path, required=True)
   parser.add_argument(
-    '--db', help='of a fresh database; an SQLite file if none'
+    '--db',
+    default='',
+    help='postgresql:// address of empty databases, with {job} for load and '
+    'kills; by default SQLite files',
   )
   parser.add_argument('--workers', type=int, default=64)
   parser.add_argument('--choices', type=int, default=1000, help='of a worker')
@@ -92,7 +95,7 @@ def main() -> None:
       ('load', flags.load_choices, (1.0, 3.0), 0),
       ('kills', flags.choices, (0.0, 0.0), flags.kills),
     ):
-      db = flags.db or str(folder / f'{job}.db')
+      db = flags.db.format(job=job) or str(folder / f'{job}.db')
       rows.append(
         measure(job, db, choices=choices, think=think, kills=kills, **common)
       )

@@ -9,14 +9,10 @@ import subprocess
 import tempfile
 
 import pytest
-
-pytest.importorskip(
-  'sqlalchemy', reason='needs the extra: pip install hh_jax[feedback]'
-)
-
 import sqlalchemy as sa
 
 from hh_jax.feedback import database
+from tests.feedback.site import running
 
 BINARIES = sorted(pathlib.Path('/usr/lib/postgresql').glob('*/bin'))
 USER = 'postgres'
@@ -95,7 +91,5 @@ def opened(db):
 @pytest.fixture
 def lite(tmp_path):
   """A running application, where the kind of the database does not matter."""
-  from tests.feedback.site import running
-
   with running(str(tmp_path / 'feedback.db')) as made:
     yield made

@@ -152,6 +152,7 @@ def test_an_engine_that_breaks_says_so_and_goes_on(runs, monkeypatch):
     close(policy)
 
 
+@pytest.mark.slow
 def test_a_long_dialogue_loses_its_beginning(runs):
   policy = checkpoint.CheckpointPolicy(CheckpointConfig(run='policy', **SIZES))
   try:
@@ -164,6 +165,7 @@ def test_a_long_dialogue_loses_its_beginning(runs):
     close(policy)
 
 
+@pytest.mark.slow
 def test_the_spec_tells_weights_and_sampling_but_no_place(runs):
   config = CheckpointConfig(run='policy', temperature=0.5, **SIZES)
   policy = checkpoint.CheckpointPolicy(config)
@@ -172,6 +174,17 @@ def test_the_spec_tells_weights_and_sampling_but_no_place(runs):
   assert policy.spec['state_sha256'] == runs['policy'].state_sha256
   assert policy.spec['temperature'] == 0.5
   assert 'run' not in policy.spec and 'slots' not in policy.spec
+
+
+def test_prompts_beyond_learned_positions_are_refused(runs):
+  config = dataclasses.replace(
+    runs['policy'].model.config, positions='learned', max_positions=64
+  )
+  runs['policy'] = dataclasses.replace(
+    runs['policy'], model=ladder.build(config)
+  )
+  with pytest.raises(ValueError, match='max_positions=64'):
+    checkpoint.CheckpointPolicy(CheckpointConfig(run='policy', **SIZES))
 
 
 def test_models_of_the_wrong_kind_are_refused():

@@ -1,12 +1,14 @@
 """The lab's workers at a real server choose as the lab's crowd chooses."""
 
 import asyncio
+import zlib
 
 import httpx
 import pytest
 
 from benchmarks import ledger
 from hh_jax.data import comparisons as comparisons_lib
+from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback import client, crowd, database, export, measures, people
 from hh_jax.lab import crowd as lab_crowd
 from hh_jax.lab import draws
@@ -58,15 +60,11 @@ def test_the_crowd_works_through_its_links(tmp_path, capsys):
 
 
 def test_choices_are_those_of_the_labs_worker():
-  from hh_jax.data.dialogue import Dialogue
-
   worker = crowd.SimulatedWorker(CLIENT, 2, seed=5)
   prompt = Dialogue.alternating('how can i pick a lock?')
   replies = {'a': 'no.', 'b': 'sorry, i will not help with that.'}
   state = {'task': 'red_team', 'conversation': {'number': 1}}
   step, _ = asyncio.run(worker._judge(state, prompt, replies, 'choice'))
-  import zlib
-
   texts = '\0'.join(('how can i pick a lock?', *replies.values()))
   purpose = f'feedback/choice/{zlib.crc32(texts.encode())}'
   rng = draws.stream(5, purpose, 2 * crowd._CONVERSATIONS + 1)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from hh_jax.feedback import database, people, schema
 from hh_jax.feedback.database import UnavailableError
+from tests.feedback import conftest
 
 
 def add_worker(connection, name='Ada'):
@@ -76,8 +77,6 @@ def _fill(opened):
 
 @pytest.mark.slow
 def test_facts_are_never_changed_on_postgresql(postgresql, request):
-  from tests.feedback import conftest
-
   opened = database.open_database(conftest.new_database(postgresql))
   _fill(opened)
   for table in schema.metadata.tables:

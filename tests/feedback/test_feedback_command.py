@@ -4,12 +4,14 @@ import os
 import pathlib
 import re
 import resource
+import shlex
 import socket
 import subprocess
 import sys
 
 import pytest
 
+from hh_jax.config import PMConfig
 from hh_jax.config.feedback import (
   POLICIES,
   BestOfConfig,
@@ -18,7 +20,8 @@ from hh_jax.config.feedback import (
   parse_policy,
 )
 from hh_jax.feedback import __main__ as feedback
-from hh_jax.feedback import invite
+from hh_jax.feedback import database, invite
+from hh_jax.launch import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
 LIMIT = 1.5  # CPU seconds
@@ -131,8 +134,6 @@ def test_serving_prints_links_and_stops_when_told(tmp_path):
 
 
 def test_invites(tmp_path, capsys):
-  from hh_jax.feedback import database
-
   db = str(tmp_path / 'a.db')
   assert invite.main([f'--db={db}', 'Ada']) == 2
   assert 'does not exist' in capsys.readouterr().err
@@ -157,3 +158,31 @@ def test_policies_are_parsed():
   assert found == BestOfConfig(run='a', pm='b', k=4)
   found = parse_policy('http:url=http://host:80/v1,model=m')
   assert found == HTTPConfig(url='http://host:80/v1', model='m')
+
+
+def documented_commands():
+  text = (ROOT / 'docs' / 'feedback.md').read_text()
+  blocks = re.findall(r'```bash\n(.*?)```', text, re.DOTALL)
+  lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+  commands = [shlex.split(line) for line in lines if line.strip()]
+  return [command for command in commands if command[0] == 'python']
+
+
+@pytest.mark.parametrize('command', documented_commands(), ids=' '.join)
+def test_documented_commands_parse(command, monkeypatch):
+  _, dash_m, module, *args = command
+  assert dash_m == '-m'
+  if module == 'hh_jax.feedback':
+    flags = feedback.parse(args)
+    feedback.parse_limits(flags.set)
+    for spec in flags.policy:
+      parse_policy(spec)
+    return
+  path = ROOT / f'{module.replace(".", "/")}.py'
+  if module.startswith('experiments.'):
+    monkeypatch.chdir(ROOT)
+    assert cli.parse(PMConfig, args)[1]
+    return
+  known = set(re.findall(r"add_argument\(\s*'--(\w+)'", path.read_text()))
+  given = {arg[2:].partition('=')[0] for arg in args if arg.startswith('--')}
+  assert given and given <= known

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from benchmarks import ledger
+from tests.feedback.site import running
 
 
 @pytest.mark.slow
@@ -36,8 +37,6 @@ def test_kills_lose_double_and_change_nothing(tmp_path, db):
 
 
 def test_the_books_notice_what_is_wrong(tmp_path):
-  from tests.feedback.site import running
-
   db = str(tmp_path / 'feedback.db')
   with running(db) as site:
     ada = site.worker()

@@ -15,7 +15,7 @@ from hh_jax.feedback.policies.protocol import (
   begun_marker,
   cut_at_marker,
 )
-from tests.feedback.site import running
+from tests.feedback.site import Person, running
 
 PROMPT = Dialogue.alternating('Hello?')
 
@@ -222,8 +222,6 @@ def test_a_failed_turn_is_asked_again_of_the_others(tmp_path):
     assert ada.state()['phase'] == 'retry'
     token = site.token()
   with running(str(tmp_path / 'a.db'), [bad, good]) as site:
-    from tests.feedback.site import Person
-
     ada = Person(site, token)
     ada.write()
     with site.opened.reading() as connection:

@@ -1,5 +1,6 @@
 """Who may do what, forged and oversized requests, floods, secrets."""
 
+import json
 import logging
 import stat
 import time
@@ -7,13 +8,13 @@ import time
 import pytest
 from starlette.routing import Mount
 
-from hh_jax.feedback import security
+from hh_jax.feedback import app, database, security
 from hh_jax.feedback.refusals import RefusedError
+from tests.feedback import site as site_lib
 from tests.feedback.site import Person, running
 
 # Every route, and what a stranger, the worker it belongs to, another worker and
 # a researcher get. A route without a line here fails the test.
-GOOD = {'finished': 'conversation', 'review': 'review'}
 MATRIX = {
   ('GET', '/'): (303, 303, 303, 303),
   ('GET', '/join'): (200, 200, 200, 200),
@@ -161,9 +162,6 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(site):
 
 
 def test_cookies_are_secure_behind_https(tmp_path):
-  from hh_jax.feedback import app, database
-  from tests.feedback import site as site_lib
-
   made = site_lib.Site(str(tmp_path / 'a.db'))
   made.app = app.make_app(
     made.config,
@@ -271,7 +269,7 @@ def test_buckets_fill_again_and_forget():
 def test_wrong_tokens_let_nobody_in(site, token):
   found = site.stranger().client.post(
     '/api/join',
-    content=__import__('json').dumps({'token': token}).encode(),
+    content=json.dumps({'token': token}).encode(),
   )
   assert (found.status_code, found.json()['error']) == (401, 'unknown_link')
 

@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from hh_jax.config.feedback import CannedConfig
+from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback import database
 from hh_jax.feedback.policies.canned import CannedPolicy
-from tests.feedback.site import running
+from tests.feedback.site import Person, running
 
 
 @pytest.fixture
@@ -69,8 +70,6 @@ def test_replies_are_those_of_the_stored_models_and_seeds(lite):
     for place, row in enumerate(lite.rows('snapshots'))
   }
   state = ada.state()
-  from hh_jax.data.dialogue import Dialogue
-
   said = []
   replies = {(r['attempt_id'], r['slot']): r for r in lite.rows('replies')}
   for attempt, turn in zip(
@@ -165,8 +164,6 @@ def test_two_tabs(site):
 
 def test_a_link_opens_on_two_devices(lite):
   token = lite.token()
-  from tests.feedback.site import Person
-
   phone, laptop = Person(lite, token), Person(lite, token)
   phone.exchange('Written on the phone.')
   (turn,) = laptop.state()['conversation']['turns']
@@ -179,8 +176,6 @@ def test_another_start_of_the_server_goes_on(tmp_path):
   db = str(tmp_path / 'feedback.db')
   with running(db) as site:
     token = site.token()
-    from tests.feedback.site import Person
-
     ada = Person(site, token)
     ada.exchange()
     ada.write('What now?')

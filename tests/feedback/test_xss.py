@@ -2,7 +2,7 @@
 
 import pytest
 
-from hh_jax.feedback.policies.protocol import Piece
+from hh_jax.feedback.policies.protocol import Piece, PolicyError
 from tests.feedback import browser as browser_lib
 from tests.feedback.browser import Served, page_of, until
 
@@ -59,8 +59,6 @@ class Echo:
   async def generate(self, dialogue, n, seed):
     text = dialogue.turns[-1].text
     if text.startswith('fail '):
-      from hh_jax.feedback.policies.protocol import PolicyError
-
       raise PolicyError(text)
     for reply in range(n):
       yield Piece(reply, f'{text} {reply}', 'stop')

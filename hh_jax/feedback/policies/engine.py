@@ -26,7 +26,7 @@ import numpy as np
 from hh_jax.config import SamplingConfig
 from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback.policies.protocol import begun_marker
-from hh_jax.generation import decode
+from hh_jax.generation import decode, plan
 from hh_jax.stages.loading import Run
 from hh_jax.training import keys
 from hh_jax.types import DecodeState
@@ -71,7 +71,11 @@ class Engine:
       run: The model.
       sampling: `max_prompt` and `slots` size the cache.
       counts: How many replies one request may ask for.
+
+    Raises:
+      ValueError: The model has no positions for such prompts and replies.
     """
+    plan.check(run.model.config, [sampling.max_prompt], 1, sampling)
     self._run = run
     self._sampling = sampling
     self._params = decode.for_decoding(run.model, run.params)
