@@ -134,7 +134,9 @@ def test_every_readme_command_parses(command, monkeypatch):
     assert program in ('git', 'pip', 'source')
     return
   assert args[0] == '-m'
-  assert (ROOT / f'{args[1].replace(".", "/")}.py').is_file()
+  module = ROOT / args[1].replace('.', '/')
+  files = (module.with_suffix('.py'), module / '__main__.py')
+  assert any(path.is_file() for path in files)
   if not args[1].startswith('experiments.'):
     return
   monkeypatch.chdir(ROOT)

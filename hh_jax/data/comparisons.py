@@ -17,6 +17,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from hh_jax.data import dialogue as dialogue_lib
 from hh_jax.data import jsonl, tranches
@@ -94,6 +95,14 @@ class ComparisonSet:
   @property
   def num_kept(self) -> int:
     return len(self.comparisons)
+
+  def counts(self) -> dict[str, Any]:
+    """Read = kept + rejected, by reason."""
+    return {
+      'read': self.num_read,
+      'kept': self.num_kept,
+      'rejected': dict(self.rejected),
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,7 +88,7 @@ def judge_preferences(
     for name, table in scores.items()
   }
   found: dict[str, Any] = {
-    'data_card': worlds.describe(everything),
+    'data_card': everything.counts(),
     'num_test': len(test),
     'pm_accuracy': preference_accuracy.by_side(test, correct['mixture']),
     'pm_accuracy_by_turn': preference_accuracy.by_turn(

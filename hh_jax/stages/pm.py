@@ -61,7 +61,7 @@ def run(config: PMConfig, workdir: str | pathlib.Path) -> str:
     {
       'accuracy': accuracy,
       'num_comparisons': batches.num_comparisons,
-      'data_card': worlds.describe(found),
+      'data_card': found.counts(),
       'left_out': batches.counts,
     },
     state,

@@ -12,7 +12,6 @@ import logging
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -318,15 +317,6 @@ def is_refusal(data: DataConfig, prompt: Dialogue, reply: str) -> bool:
   if data.world == 'lab':
     return judge.classify(prompt, reply) in ('refuse', 'redirect')
   return refusals.is_refusal(reply)
-
-
-def describe(found: ComparisonSet) -> dict[str, Any]:
-  """Returns read = kept + rejected, by reason."""
-  return {
-    'read': found.num_read,
-    'kept': len(found.comparisons),
-    'rejected': dict(found.rejected),
-  }
 
 
 def make_judge(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import resource
 import subprocess
 import sys
@@ -56,6 +57,9 @@ def refused(capsys, monkeypatch):
   """As `refusal`, in this process."""
   monkeypatch.chdir(scripts.ROOT)
   monkeypatch.setattr(cli.console, 'show_log', lambda: None)
+  # Another test may have left a handler, of a stream that is closed.
+  package = logging.getLogger(cli.console.PACKAGE)
+  monkeypatch.setattr(package, 'handlers', [])
 
   def answer(*args, sweep=LADDER):
     given = [f'--sweep={sweep}'] if sweep else []

@@ -44,7 +44,7 @@ def sides_of(items):
 def test_comparisons_of_both_sides_with_their_counts(world, hh):
   data = hh if world == 'hh' else LAB
   found = worlds.comparisons(data, 0)
-  card = worlds.describe(found)
+  card = found.counts()
   assert card['read'] == card['kept'] + sum(card['rejected'].values())
   assert set(sides_of(found.comparisons)) == {'helpful', 'harmless'}
   again = worlds.comparisons(data, 0)
@@ -56,7 +56,7 @@ def test_a_limit_leaves_out_comparisons_and_counts_them(hh):
   found = worlds.comparisons(some, 0)
   assert len(found.comparisons) == 10
   assert set(sides_of(found.comparisons)) == {'helpful', 'harmless'}
-  card = worlds.describe(found)
+  card = found.counts()
   assert (card['read'], card['kept']) == (50, 10)
   assert card['read'] == card['kept'] + sum(card['rejected'].values())
   assert worlds.comparisons(some, 1).comparisons != found.comparisons
