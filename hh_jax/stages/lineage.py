@@ -57,10 +57,11 @@ class Lineage:
 
   def distilled(self, teacher: pathlib.Path | None = None) -> pathlib.Path:
     """Folder of π0, distilled from itself or from another language model."""
+    own = self.pretrained()
     config = dataclasses.replace(
       self.config.distill,
-      init_from=str(self.pretrained()),
-      teacher_from=str(teacher or ''),
+      init_from=str(own),
+      teacher_from='' if teacher in (None, own) else str(teacher),
     )
     return self._trained('distill', config, distill.run)
 

@@ -142,7 +142,7 @@ def test_figures_share_models(figures):
   workdir, _ = figures
   kinds = [name.split('-')[0] for name in models_in(workdir)]
   assert kinds.count('pretrain') == 2  # sizes
-  assert kinds.count('distill') == 4  # each from itself, both from nano1
+  assert kinds.count('distill') == 3  # each from itself, nano0 from nano1
   # nano0 against the train-PM of either size and nano1 against its own; nano0
   # on helpful prompts alone, against the train-PMs of both sides and of one.
   assert kinds.count('rlhf') == 5
