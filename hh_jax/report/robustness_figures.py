@@ -30,7 +30,13 @@ def fig04(values: Values) -> list[Picture]:
     _curve('fig04_sqrt_kl', 'Largest policy: PM score', pms, 'sqrt_kl'),
     _curve('fig04_samples', 'Largest policy: by samples', pms, 'samples'),
     *(
-      _sizes(f'fig04_{_key(pm)}', f'All sizes: {pm}', of(rows, judge=pm))
+      _curve(
+        f'fig04_{_key(pm)}',
+        f'All sizes: {pm}',
+        of(rows, judge=pm),
+        'samples',
+        line='size',
+      )
       for pm in _PMS
     ),
     Lines(
@@ -62,13 +68,14 @@ def _curve(
   x: str,
   y: str = 'score',
   has_paper: bool = False,
+  line: str = 'judge',
 ) -> Picture:
   return Lines(
     name,
     title,
     rows,
     x,
-    by('judge'),
+    by(line),
     ROOT if x == 'sqrt_kl' else SAMPLES,
     y,
     GAIN if y == 'gain' else SCORE,
@@ -95,26 +102,6 @@ def _marks(values: Values, largest: Sequence[run_lib.Row]) -> dict[str, float]:
   }
   known = {text: middle(place) for text, place in places.items()}
   return {text: x for text, x in known.items() if x is not None}
-
-
-def _sizes(
-  name: str,
-  title: str,
-  rows: Sequence[run_lib.Row],
-  x: str = 'samples',
-  y: str = 'score',
-) -> Picture:
-  return Lines(
-    name,
-    title,
-    rows,
-    x,
-    by('size'),
-    ROOT if x == 'sqrt_kl' else SAMPLES,
-    y,
-    GAIN if y == 'gain' else SCORE,
-    level=0.0,
-  ).picture()
 
 
 def say_fig04(values: Values) -> str:
@@ -145,11 +132,12 @@ def fig13(values: Values) -> list[Picture]:
   """PM score against √KL by policy size; the largest PM, and the own size's."""
   rows = run_lib.as_rows(values.get('curves'))
   return [
-    _sizes(
+    _curve(
       f'fig13_{_key(name)}_{_key(pm)}',
       f'Trained against the {name}: {pm}',
       of(rows, set=name, judge=pm),
       'sqrt_kl',
+      line='size',
     )
     for name in _sets(rows)
     for pm in _PMS

@@ -6,8 +6,9 @@ import pytest
 
 from configs.figures import fig07, fig08, fig19
 from hh_jax import config as config_lib
-from hh_jax.stages import lineage, pm, pmp, pretrain
+from hh_jax.stages import distill, lineage, pm, pmp, pretrain
 from hh_jax.training import workdir
+from tests.stages import toys
 
 SMOKE = 'world=lab,size=nano1,scale=smoke'
 
@@ -18,19 +19,9 @@ def config_of(module=fig07, kind=config_lib.ScalingConfig):
 
 @pytest.fixture
 def trained(monkeypatch):
-  """What each stage was asked to train, by folder; nothing is."""
-  asked = {}
-
-  def stand_in(stage):
-    def run(config, folder):
-      asked[folder] = (stage, config)
-      return f'{stage}: done'
-
-    return run
-
-  for name, module in (('pretrain', pretrain), ('pmp', pmp), ('pm', pm)):
-    monkeypatch.setattr(module, 'run', stand_in(name))
-  return asked
+  return toys.train_nothing(
+    monkeypatch, pretrain=pretrain, distill=distill, pmp=pmp, pm=pm
+  )
 
 
 def test_a_model_starts_from_the_ones_before_it(trained, tmp_path):
@@ -46,6 +37,15 @@ def test_a_model_starts_from_the_ones_before_it(trained, tmp_path):
   assert by_stage['pretrain'][1].model.num_layers == 3
   assert by_stage['pretrain'][1].model.vocab_size == 1024  # the lab's
   assert folder.parent == tmp_path / lineage.MODELS
+
+
+def test_a_model_that_is_its_own_teacher_is_one_model(trained, tmp_path):
+  small, large = (
+    lineage.Lineage(config_of(), size, 0, tmp_path)
+    for size in ('nano0', 'nano1')
+  )
+  assert large.distilled(large.pretrained()) == large.distilled()
+  assert small.distilled(large.pretrained()) != small.distilled()
 
 
 def test_models_that_were_asked_for_are_noted(trained, tmp_path):

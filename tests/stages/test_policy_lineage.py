@@ -37,19 +37,7 @@ def config_of(module=fig04, kind=config_lib.RobustnessConfig):
 
 @pytest.fixture
 def trained(monkeypatch):
-  """What each stage was asked to train, by folder; nothing is."""
-  asked = {}
-
-  def stand_in(stage):
-    def run(config, folder):
-      asked[folder] = (stage, config)
-      return f'{stage}: done'
-
-    return run
-
-  for name, module in STAGES.items():
-    monkeypatch.setattr(module, 'run', stand_in(name))
-  return asked
+  return toys.train_nothing(monkeypatch, **STAGES)
 
 
 def lines(tmp_path, config=None):

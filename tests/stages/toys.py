@@ -108,3 +108,19 @@ def plain_score(prompt, reply, values):
   return float(
     (last @ np.asarray(head['kernel']) + np.asarray(head['bias']))[0]
   )
+
+
+def train_nothing(monkeypatch, **stages):
+  """What each stage was asked to train, by folder; nothing is."""
+  asked = {}
+
+  def stand_in(stage):
+    def run(config, folder):
+      asked[folder] = (stage, config)
+      return f'{stage}: done'
+
+    return run
+
+  for name, module in stages.items():
+    monkeypatch.setattr(module, 'run', stand_in(name))
+  return asked
