@@ -19,7 +19,14 @@ from hh_jax.report import table
 Band = tuple[float, float, float]  # low, mid, high
 Row = Mapping[str, table.Value]
 
-_WORDS = {'pi0': 'π0', 'rlhf': 'RLHF', 'pm': 'PM', 'pmp': 'PMP', 'kl': 'KL'}
+_WORDS = {
+  'pi0': 'π0',
+  'rlhf': 'RLHF',
+  'lm': 'LM',
+  'pm': 'PM',
+  'pmp': 'PMP',
+  'kl': 'KL',
+}
 
 
 @dataclasses.dataclass(frozen=True)
