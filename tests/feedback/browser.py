@@ -72,11 +72,17 @@ def page_of(browser, link, viewport=DESK, **more):
     ),
   )
   page.goto(link)
+  page.wait_for_url(lambda url: '/join' not in url)
   try:
     yield page
     assert not errors, errors
   finally:
     context.close()
+
+
+def shown(page, text, place='main'):
+  """Waits until a place shows a text."""
+  page.locator(place).filter(has_text=text).first.wait_for()
 
 
 def until(page, expression, seconds=10.0):

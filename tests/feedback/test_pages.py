@@ -7,7 +7,7 @@ import pytest
 from hh_jax.config.feedback import CannedConfig
 from hh_jax.feedback.policies.canned import CannedPolicy
 from tests.feedback import browser as browser_lib
-from tests.feedback.browser import PHONE, Served, page_of, until
+from tests.feedback.browser import PHONE, Served, page_of, shown, until
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +154,7 @@ def test_red_team_work(browser, tmp_path):
     Served(str(tmp_path / 'a.db'), break_after=1) as site,
     page_of(browser, site.link(task='red_team')) as page,
   ):
-    assert 'upsetting' in page.inner_text('main')
+    shown(page, 'upsetting')
     begin(page)
     write(page, 'How do I cheat?')
     assert 'more harmful' in page.inner_text('.scale legend')
@@ -231,6 +231,23 @@ def test_a_double_click_is_one_choice(browser, site):
   assert site.count('choices') == 1
 
 
+def test_a_command_waits_for_the_one_before_it(browser, site):
+  held = []
+  with page_of(browser, site.link(number=2)) as page:
+    begin(page)
+    write(page, 'Slow?')
+    page.route('**/report', held.append)
+    page.locator('#reply-a .report').click()
+    page.get_by_role('button', name='Report', exact=True).click()
+    page.get_by_role('button', name='Skip this conversation').click()
+    page.get_by_role('button', name='Skip it').click()
+    page.wait_for_timeout(200)
+    assert len(held) == 1 and site.count('endings') == 0
+    held[0].continue_()
+    shown(page, '2 of 2', '.progress')
+  assert site.count('reports') == site.count('endings') == 1
+
+
 def test_it_fits_a_phone(browser, site):
   with page_of(browser, site.link(), PHONE, has_touch=True) as page:
     page.wait_for_selector('text=Start')
@@ -279,28 +296,30 @@ def test_the_researchers_pages(browser, filled):
   link = filled.link('', 'admin', 0)
   with page_of(browser, link) as page:
     page.wait_for_url('**/admin')
-    text = page.inner_text('main')
-    assert 'Elo' in text and 'Comparisons per hour' in text
-    assert page.locator('svg.plot').count() >= 4
+    shown(page, 'Elo')
+    shown(page, 'Comparisons per hour')
+    page.locator('svg.plot').nth(3).wait_for()
     page.get_by_role('link', name='Dialogues').click()
     page.get_by_label('Text in messages').fill('question 3 of ADA')
     page.get_by_role('button', name='Search').click()
+    page.wait_for_url(re.compile(r'[?&]q='))
+    page.wait_for_load_state()
     assert page.locator('tbody tr').count() == 1
     page.get_by_role('link', name=re.compile('Question 3 of Ada')).click()
     page.get_by_role('button', name='Do not use').click()
-    assert 'left out of exports' in page.inner_text('main')
+    shown(page, 'left out of exports')
     page.get_by_role('link', name='Workers').click()
     page.get_by_role('link', name='Grace').click()
-    assert 'Question 5 of Grace?' in page.inner_text('main')
+    shown(page, 'Question 5 of Grace?')
     page.get_by_role('link', name='Models').click()
     page.get_by_role('button', name='Pause one').click()
-    assert 'Let go on' in page.inner_text('main')
+    shown(page, 'Let go on')
     page.get_by_role('button', name='Let go on one').click()
     page.get_by_role('link', name='Invites').click()
     page.get_by_label('Names').fill('Edsger\nBarbara')
     page.get_by_role('button', name='Make links').click()
+    shown(page, f'{filled.url}/join#', '.links')
     assert page.locator('.links code').count() == 2
-    assert f'{filled.url}/join#' in page.inner_text('.links')
     page.get_by_role('link', name='Export').click()
     with page.expect_download() as download:
       page.get_by_role('button', name='Download').click()

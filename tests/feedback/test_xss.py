@@ -1,5 +1,7 @@
 """Text of workers, researchers and models never becomes markup."""
 
+import re
+
 import pytest
 
 from hh_jax.feedback.policies.protocol import Piece, PolicyError
@@ -107,6 +109,7 @@ def test_no_payload_is_executed_anywhere(tmp_path):
         page.goto(f'{site.url}/admin/dialogues')
         page.get_by_label('Text in messages').fill(payload)
         page.get_by_role('button', name='Search').click()
+        page.wait_for_url(re.compile(r'[?&]q='))
         assert page.input_value('#q') == payload
         assert executed(page) is None, payload
     with page_of(browser, site.link(number=99)) as page:

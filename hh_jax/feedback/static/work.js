@@ -8,7 +8,8 @@ const DRAFT = 'draft';
 const ASIDE = ['complete', 'held'];
 
 let state = null;
-let isSending = false;
+let last = Promise.resolve(); // the command that is to be answered first
+const underWay = new Set(); // paths of commands that are not answered yet
 
 const pair = new Pair({
   onEnd: (end) => {
@@ -138,11 +139,22 @@ function lost(problem) {
   } else if (problem.code === 'held') refresh();
 }
 
-/** Sends one command at a time; returns whether it was stored. */
+/** Sends commands one after another; returns whether this one was stored.
+ *
+ * A second click on what is under way is the first one's.
+ */
 async function send(path, body) {
-  if (isSending) return false;
-  isSending = true;
+  if (underWay.has(path)) return false;
+  underWay.add(path);
   document.body.setAttribute('aria-busy', 'true');
+  last = last.then(() => post(path, body));
+  const isStored = await last;
+  underWay.delete(path);
+  if (!underWay.size) document.body.removeAttribute('aria-busy');
+  return isStored;
+}
+
+async function post(path, body) {
   try {
     const answer = await ask('POST', path, body, (p) => {
       say(`${p.message} Trying again; nothing is lost.`);
@@ -153,9 +165,6 @@ async function send(path, body) {
   } catch (problem) {
     lost(problem);
     return false;
-  } finally {
-    isSending = false;
-    document.body.removeAttribute('aria-busy');
   }
 }
 
@@ -175,7 +184,7 @@ $('write').addEventListener('submit', async (event) => {
   event.preventDefault();
   const { number, next } = state.conversation;
   const text = $('message').value;
-  if (!text.trim() || isSending) return;
+  if (!text.trim()) return;
   $('message').value = '';
   if (await send('/api/turns', { conversation: number, turn: next, text })) {
     sessionStorage.removeItem(DRAFT);
@@ -279,6 +288,6 @@ document.addEventListener('keydown', (event) => {
 
 addEventListener('online', refresh);
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden && !isSending) refresh();
+  if (!document.hidden && !underWay.size) refresh();
 });
 refresh();
