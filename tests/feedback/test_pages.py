@@ -236,10 +236,12 @@ def test_a_command_waits_for_the_one_before_it(browser, site):
   with page_of(browser, site.link(number=2)) as page:
     begin(page)
     write(page, 'Slow?')
-    page.route('**/report', held.append)
+    page.route('**/report', lambda route: held.append(route))
     page.locator('#reply-a .report').click()
+    page.fill('#report-reason', 'Rude.')
     page.get_by_role('button', name='Report', exact=True).click()
     page.get_by_role('button', name='Skip this conversation').click()
+    page.fill('#skip-reason', 'Enough.')
     page.get_by_role('button', name='Skip it').click()
     page.wait_for_timeout(200)
     assert len(held) == 1 and site.count('endings') == 0
