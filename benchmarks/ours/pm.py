@@ -48,7 +48,8 @@ def main() -> None:
     batches=tuple(map(tuple, groups)),
     num_comparisons=len(items),
     data=data,
-    row_buckets=packing.row_buckets(groups, data.row_length),
+    # As in a run so long that compiling does not count.
+    row_buckets=packing.row_buckets(groups, data.row_length, rows_per_bucket=0),
     counts={},
   )
   scores = first_scores(model, params, batches(0))

@@ -25,6 +25,10 @@ from hh_jax.data import trees as trees_lib
 
 OF_ITEMS = ('score_index', 'pair_weight', 'pair_mask')  # not of rows
 
+# Compiling a step takes as long as training on so many rows, of the nano rungs
+# on two cores; 450 of the smallest (benchmarks/NOTES.md).
+ROWS_PER_BUCKET = 100
+
 Placement = tuple[int, int]  # row and column of a segment's first token
 
 
@@ -70,15 +74,19 @@ def row_buckets(
   batches: Sequence[Sequence[trees_lib.Tree]],
   row_length: int,
   *,
+  rows_per_bucket: int = ROWS_PER_BUCKET,
   max_buckets: int = 6,
   multiple: int = 1,
 ) -> tuple[int, ...]:
-  """The row counts that waste fewest rows over the given batches.
+  """The row counts that cost least over the given batches.
+
+  A batch costs the rows of its bucket, and a bucket its compilation.
 
   Args:
     batches: Trees of each batch of a run.
     row_length: Tokens of a row.
-    max_buckets: Most row counts, each of which is a compilation.
+    rows_per_bucket: What a compilation costs, in rows trained.
+    max_buckets: Most row counts.
     multiple: Row counts are multiples of this.
   """
   needs = [
@@ -90,6 +98,7 @@ def row_buckets(
   before = np.concatenate([[0], np.cumsum(counts)])
   # best[i]: fewest rows, and their buckets, for batches of the i first sizes.
   best: list[tuple[int, tuple[int, ...]]] = [(0, ())] * (len(sizes) + 1)
+  found = []
   for number in range(min(max_buckets, len(sizes))):
     best = [(0, ())] + [
       min(
@@ -102,7 +111,8 @@ def row_buckets(
       )
       for end in range(1, len(sizes) + 1)
     ]
-  return best[-1][1]
+    found.append(best[-1])
+  return min(found, key=lambda it: it[0] + rows_per_bucket * len(it[1]))[1]
 
 
 def _num_batch_rows(needed: int, buckets: Sequence[int] | None) -> int:

@@ -20,13 +20,15 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hh_jax.config import FigureConfig, ModelConfig
+from hh_jax.config import FigureConfig, LoopConfig, ModelConfig
 from hh_jax.models import sizes
 from hh_jax.stages import distill, identity, inputs, pm, pmp, pretrain
 from hh_jax.training import fingerprint as fingerprint_lib
 from hh_jax.training import workdir as workdir_lib
 
-MODELS = 'models'  # folder in the workdir
+# Folders in the workdir.
+MODELS = 'models'
+PROGRAMS = 'programs'  # compiled, for models that differ in data alone
 _HASH_DIGITS = 10
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,10 @@ class Lineage:
     run: Callable[[Any, pathlib.Path], str],
   ) -> pathlib.Path:
     config = dataclasses.replace(
-      config, seed=self.seed, data=inputs.place_data(self.config, config.data)
+      config,
+      seed=self.seed,
+      data=inputs.place_data(self.config, config.data),
+      loop=self._keep_programs(config.loop),
     )
     name = f'{stage}-{self.size}-{self.seed}-{digest(config)}'
     folder = self.workdir / MODELS / name
@@ -99,6 +104,10 @@ class Lineage:
     if asked_for is not None:
       asked_for.add(folder)
     return folder
+
+  def _keep_programs(self, loop: LoopConfig) -> LoopConfig:
+    cache = loop.compilation_cache or str(self.workdir / PROGRAMS)
+    return dataclasses.replace(loop, compilation_cache=cache)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ Reference: Bai et al. 2022, sections 3.1, 5.1.2 and A.2.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -35,10 +36,15 @@ from hh_jax.types import LossSum, Metrics, Packed, Params, RunState
 CURVE_SPAN = 50  # the first point of a learning curve is this part of it
 
 
+@functools.lru_cache(maxsize=8)
 def make_pm_step(
   model: Transformer, tx: optax.GradientTransformation, lm_coef: float
 ) -> state_lib.Step:
-  """Builds the preference-model update on one packed batch of comparisons."""
+  """Builds the preference-model update on one packed batch of comparisons.
+
+  The same update is the same function: models that differ in their data alone
+  are compiled once.
+  """
 
   def loss_fn(params: Params, batch: Packed, scale: jax.Array) -> LossSum:
     hidden = ladder.forward(model, params, batch).hidden

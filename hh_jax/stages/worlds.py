@@ -8,6 +8,7 @@ same types for both.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 import zlib
@@ -109,11 +110,15 @@ def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
       comparisons=tuple(found.comparisons[i] for i in taken),
       rejected={**found.rejected, 'beyond_num_examples': num_left},
     )
-  total = _lab_count(data)
+  return _lab_comparisons(_lab_count(data), data.summaries, seed)
+
+
+@functools.lru_cache(maxsize=2)
+def _lab_comparisons(total: int, summaries: str, seed: int) -> ComparisonSet:
   made = []
-  for side in SIDES if data.summaries != 'alone' else ():
+  for side in SIDES if summaries != 'alone' else ():
     made.extend(lab.comparisons(seed, total // 2, side))
-  if data.summaries != 'none':
+  if summaries != 'none':
     made.extend(lab_summaries.comparisons(seed, total))
   return ComparisonSet.from_list(made)
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import jax
@@ -52,10 +53,11 @@ def is_matrix(params: Params) -> Params:
   return jax.tree_util.tree_map_with_path(mark, params)
 
 
+@functools.lru_cache(maxsize=8)
 def make_optimizer(
   cfg: OptimizerConfig, model: ModelConfig, total_steps: int
 ) -> optax.GradientTransformation:
-  """Builds the optimizer of a stage.
+  """Builds the optimizer of a stage; the same one for the same arguments.
 
   Args:
     cfg: Rates, moments, decay and clipping.

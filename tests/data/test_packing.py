@@ -235,10 +235,19 @@ def test_buckets():
 
 def test_row_buckets_waste_the_fewest_rows():
   batches = [[chain(T)] * n for n in (3, 3, 3, 4, 9, 9, 10)]
-  assert packing.row_buckets(batches, T, max_buckets=4) == (3, 4, 9, 10)
-  assert packing.row_buckets(batches, T, max_buckets=2) == (4, 10)
-  assert packing.row_buckets(batches, T, max_buckets=1) == (10,)
-  assert packing.row_buckets(batches, T, multiple=8) == (8, 16)
+
+  def found(**more):
+    return packing.row_buckets(batches, T, **{'rows_per_bucket': 0, **more})
+
+  assert found(max_buckets=4) == (3, 4, 9, 10)
+  assert found(max_buckets=2) == (4, 10)
+  assert found(max_buckets=1) == (10,)
+  assert found(multiple=8) == (8, 16)
+  # (3, 4, 9, 10) take 41 rows, (3, 4, 10) 43, (4, 10) 46, (10,) 70.
+  assert found(rows_per_bucket=1) == (3, 4, 9, 10)
+  assert found(rows_per_bucket=2) == (3, 4, 10)
+  assert found(rows_per_bucket=4) == (4, 10)
+  assert found(rows_per_bucket=24) == found(rows_per_bucket=1000) == (10,)
   assert [packing.num_rows(batch, T) for batch in batches[3:5]] == [4, 9]
 
 
@@ -254,6 +263,6 @@ def test_no_choice_of_row_buckets_wastes_fewer(seed, count):
   every = itertools.combinations(sizes[:-1], min(count, len(sizes)) - 1)
   best = min(total((*lower, sizes[-1])) for lower in every)
   batches = [[chain(T)] * need for need in needs]
-  found = packing.row_buckets(batches, T, max_buckets=count)
+  found = packing.row_buckets(batches, T, rows_per_bucket=0, max_buckets=count)
   assert len(found) <= count
   assert total(found) == best
