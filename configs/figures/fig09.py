@@ -17,9 +17,9 @@ TEST_FRACTION = 0.35  # 65/35 [§3.3]
 
 
 def build(choice: presets.Choice) -> CalibrationConfig:
-  shared = models.stages(choice, has_curves=False)
+  shared = models.stages(choice)
   data = dataclasses.replace(shared['pm'].data, test_fraction=TEST_FRACTION)
-  shared['pm'] = dataclasses.replace(shared['pm'], data=data)
+  shared['pm'] = dataclasses.replace(shared['pm'], data=data, curve_points=0)
   # The largest alone, as in the paper.
   return CalibrationConfig(**{**shared, 'sizes': shared['sizes'][-1:]})
 

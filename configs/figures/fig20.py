@@ -14,7 +14,7 @@ from hh_jax.config import FigureConfig
 
 
 def build(choice: presets.Choice) -> FigureConfig:
-  return FigureConfig(**models.stages(choice, has_curves=False))
+  return FigureConfig(**models.stages(choice))
 
 
 def get_config(arg: str | None = None):

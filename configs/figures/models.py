@@ -22,14 +22,8 @@ from hh_jax.models import sizes
 CURVE_POINTS = 8
 
 
-def stages(choice: presets.Choice, has_curves: bool = True) -> dict[str, Any]:
-  """Returns the fields that every figure's config has.
-
-  Args:
-    choice: World, size and scale.
-    has_curves: Whether preference models are tested within the epoch, too,
-      which costs about as much as training a small one.
-  """
+def stages(choice: presets.Choice) -> dict[str, Any]:
+  """Returns the fields that every figure's config has."""
   shared = {
     'world': choice.world,
     'sizes': ladder_up_to(choice.size),
@@ -38,9 +32,7 @@ def stages(choice: presets.Choice, has_curves: bool = True) -> dict[str, Any]:
     'pmp': pmp.build(choice),
     'pm': dataclasses.replace(
       pm.build(choice),
-      curve_points=choice.pick(CURVE_POINTS, CURVE_POINTS, 2)
-      if has_curves
-      else 0,
+      curve_points=choice.pick(CURVE_POINTS, CURVE_POINTS, 2),
       eval_comparisons=choice.pick(1000, 1000, 20),
     ),
     'num_test': choice.pick(4000, 4000, 40),
@@ -102,7 +94,7 @@ def scaling(choice: presets.Choice) -> ScalingConfig:
 def mixtures(choice: presets.Choice) -> MixtureConfig:
   """Returns the config that figures 19, 26 and 27 share."""
   return MixtureConfig(
-    **stages(choice, has_curves=False),
+    **stages(choice),
     num_comparisons=total_of_mixtures(choice),
     fractions=fractions(choice),
   )

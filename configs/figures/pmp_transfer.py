@@ -16,7 +16,7 @@ from hh_jax.config import TransferConfig
 
 def build(choice: presets.Choice) -> TransferConfig:
   return TransferConfig(
-    **models.stages(choice, has_curves=False),
+    **models.stages(choice),
     counts=models.transfer_counts(choice),
   )
 

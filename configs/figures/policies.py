@@ -32,11 +32,12 @@ def stages(
   choice: presets.Choice, is_largest_alone: bool = False
 ) -> dict[str, Any]:
   """Returns the fields that the config of every such figure has."""
-  shared = models.stages(choice, has_curves=False)
+  shared = models.stages(choice)
   sizes = sizes_of(choice)
   held_out = shared['pm'].data
   return shared | {
     'sizes': sizes[-1:] if is_largest_alone else sizes,
+    'teacher': shared['sizes'][-1],
     'rlhf': policy(choice, held_out),
     'rejection': candidates(choice, held_out),
   }

@@ -29,6 +29,7 @@ class FigureConfig:
   world: str = 'lab'
   data_dir: str = ''  # world=hh: where the official files are
   sizes: tuple[str, ...] = NANO_LADDER  # smallest first
+  teacher: str = ''  # size that all are distilled from; '': the largest [§A.1]
   seeds: tuple[int, ...] = (0,)  # of order, first weights, the lab's data
   record: str = ''  # result file that also takes the numbers; '': none
   num_test: int = 4000  # most held-out comparisons scored
@@ -47,6 +48,10 @@ class FigureConfig:
     for name, stage in vars(self).items():
       if dataclasses.is_dataclass(stage):
         self._check_stage(name, stage)
+
+  @property
+  def teacher_size(self) -> str:
+    return self.teacher or self.sizes[-1]
 
   def _check_stage(self, name: str, stage: Any) -> None:
     """Raises ValueError for a field of a stage that the figure fills in."""

@@ -30,7 +30,7 @@ SCORES = 'scores'  # folder in the workdir
 ALL = 'all'  # both sides
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=32)  # of every seed, each some ten megabytes
 def parts(
   data: DataConfig, seed: int
 ) -> tuple[tuple[Comparison, ...], tuple[Comparison, ...]]:

@@ -33,8 +33,9 @@ _HASH_DIGITS = 10
 
 log = logging.getLogger(__name__)
 
-_asked_for: contextvars.ContextVar[set[pathlib.Path] | None] = (
-  contextvars.ContextVar('asked_for', default=None)
+# Folders that are done, which are not opened again at every mention.
+_asked_for: contextvars.ContextVar[set[pathlib.Path]] = contextvars.ContextVar(
+  'asked_for'
 )
 
 
@@ -57,13 +58,17 @@ class Lineage:
     config = dataclasses.replace(self.config.pretrain, model=self.model)
     return self._trained('pretrain', config, pretrain.run)
 
-  def distilled(self, teacher: pathlib.Path | None = None) -> pathlib.Path:
-    """Folder of π0, distilled from itself or from another language model."""
-    own = self.pretrained()
+  def teacher(self) -> pathlib.Path:
+    """Folder of the language model that every size is distilled from [§A.1]."""
+    return dataclasses.replace(self, size=self.config.teacher_size).pretrained()
+
+  def distilled(self) -> pathlib.Path:
+    """Folder of π0."""
+    own, teacher = self.pretrained(), self.teacher()
     config = dataclasses.replace(
       self.config.distill,
       init_from=str(own),
-      teacher_from='' if teacher in (None, own) else str(teacher),
+      teacher_from='' if teacher == own else str(teacher),
     )
     return self._trained('distill', config, distill.run)
 
@@ -77,11 +82,19 @@ class Lineage:
   def pm(
     self, init_from: pathlib.Path | None = None, **changes: Any
   ) -> pathlib.Path:
-    """Folder of a preference model; `changes` are fields of its config."""
-    start = init_from or self.pmp()
-    config = dataclasses.replace(
-      self.config.pm, init_from=str(start), **changes
+    """Folder of a preference model; `changes` are fields of its config.
+
+    Learning curves cost about as much as training a small one: the model of
+    the figures' own comparisons has one, changed models where they ask for it.
+    """
+    base = self.config.pm
+    is_changed = any(
+      value != getattr(base, key) for key, value in changes.items()
     )
+    if is_changed:
+      changes = {'curve_points': 0, **changes}
+    start = init_from or self.pmp()
+    config = dataclasses.replace(base, init_from=str(start), **changes)
     return self._trained('pm', config, pm.run)
 
   def _trained(
@@ -98,10 +111,9 @@ class Lineage:
     )
     name = f'{stage}-{self.size}-{self.seed}-{digest(config)}'
     folder = self.workdir / MODELS / name
-    line = run(config, folder)
-    log.info('%s: %s', name, line)
-    asked_for = _asked_for.get()
-    if asked_for is not None:
+    asked_for = _asked_for.get(set())
+    if folder not in asked_for:
+      log.info('%s: %s', name, run(config, folder))
       asked_for.add(folder)
     return folder
 

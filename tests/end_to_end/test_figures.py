@@ -58,6 +58,7 @@ def arguments(name, workdir, cache, **more):
   values = OVERRIDES | (POLICY_OVERRIDES if is_policy else {})
   for stage in (*STAGES, *(POLICY_STAGES if is_policy else ())):
     values[f'{stage}.loop.compilation_cache'] = str(cache)
+    values[f'{stage}.loop.checkpoint_every'] = 0  # but the last
   for stage in ('pmp', 'pm'):
     values |= {f'{stage}.data.{key}': value for key, value in toy.PAIRS.items()}
   values |= more

@@ -44,8 +44,10 @@ def test_a_model_that_is_its_own_teacher_is_one_model(trained, tmp_path):
     lineage.Lineage(config_of(), size, 0, tmp_path)
     for size in ('nano0', 'nano1')
   )
-  assert large.distilled(large.pretrained()) == large.distilled()
-  assert small.distilled(large.pretrained()) != small.distilled()
+  assert trained[large.distilled()][1].teacher_from == ''
+  taught = trained[small.distilled()][1]
+  assert taught.teacher_from == str(large.pretrained())
+  assert taught.init_from == str(small.pretrained())
 
 
 def test_models_that_were_asked_for_are_noted(trained, tmp_path):
@@ -65,10 +67,24 @@ def test_figures_share_what_they_have_in_common(trained, tmp_path):
   first = lineage.Lineage(config_of(), 'nano0', 0, tmp_path)
   second = lineage.Lineage(config_of(fig08), 'nano0', 0, tmp_path)
   assert first.pm(first.pmp()) == second.pm(second.pmp())
-  # Learning curves are no part of these, but what comes before is the same.
   other = config_of(fig19, config_lib.MixtureConfig)
   third = lineage.Lineage(other, 'nano0', 0, tmp_path)
-  assert first.pmp() == third.pmp()
+  assert first.pm(first.pmp()) == third.pm(third.pmp())
+
+
+def test_only_the_model_of_all_comparisons_has_a_curve_unasked(
+  trained, tmp_path
+):
+  line = lineage.Lineage(config_of(), 'nano0', 0, tmp_path)
+
+  def points(**changes):
+    return trained[line.pm(line.pmp(), **changes)][1].curve_points
+
+  usual = points()
+  assert usual > 0 == points(num_comparisons=4)
+  # What is no change makes no other model.
+  assert points(num_comparisons=0, harmless_fraction=-1.0) == usual
+  assert points(num_comparisons=4, curve_points=3) == 3
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ Reference: Bai et al. 2022, appendix A.1, figure 30.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +19,6 @@ import numpy as np
 from hh_jax.config import FigureConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.stages import lineage, prompt_effect
-from hh_jax.stages.lineage import Lineage
 from hh_jax.stages.studies.scaling import Rows
 from hh_jax.stats import bootstrap, seeds
 from hh_jax.training import metrics
@@ -32,7 +30,7 @@ KL = 'distill/kl'
 def fig30(config: FigureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """KL to the prompted teacher within training, by student size."""
   lines = lineage.of(config, workdir)
-  folders = {line: line.distilled(teacher_of(line)) for line in lines}
+  folders = {line: line.distilled() for line in lines}
   curves, effects = [], []
   for size in config.sizes:
     own = [line for line in lines if line.size == size]
@@ -43,12 +41,6 @@ def fig30(config: FigureConfig, workdir: pathlib.Path) -> dict[str, Any]:
       effects.append({**row, **effect})
   values: dict[str, Any] = {'curves': curves}
   return values | ({'effects': effects} if effects else {})
-
-
-def teacher_of(line: Lineage) -> pathlib.Path:
-  """The plain language model of the largest size and the same seed."""
-  largest = dataclasses.replace(line, size=line.config.sizes[-1])
-  return largest.pretrained()
 
 
 def curve(folders: Sequence[pathlib.Path]) -> Rows:

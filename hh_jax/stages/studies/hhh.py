@@ -32,7 +32,6 @@ from hh_jax.stages import (
 )
 from hh_jax.stages.lineage import Lineage
 from hh_jax.stages.studies import scaling
-from hh_jax.stages.studies.distillation import teacher_of
 from hh_jax.stages.studies.scaling import Rows
 from hh_jax.stats import seeds
 
@@ -177,7 +176,7 @@ def scores_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
   if kind == 'pm':
     run = loading.load_run(line.pm(line.pmp()))
   elif kind == 'distilled':
-    run = loading.load_run(line.distilled(teacher_of(line)))
+    run = loading.load_run(line.distilled())
   else:
     run = loading.load_run(line.pretrained())
   longest = min(run.context, line.config.pm.data.longest_path)

@@ -94,7 +94,10 @@ def models(
   """
   changes = {**changes, 'num_comparisons': num_comparisons}
   lines = lineage.of(config, workdir)
-  sizes = {line.seed: require_comparisons(line, changes) for line in lines}
+  sizes = {
+    line.seed: require_comparisons(line, changes)
+    for line in lines[: len(config.seeds)]
+  }
   folders = {line: line.pm(start(line), **changes) for line in lines}
   found = []
   for size in config.sizes:
@@ -201,12 +204,17 @@ def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
         changes = {'harmless_fraction': fraction, 'num_comparisons': count}
         require_comparisons(line, changes)
   rows, laws = [], []
+  with_curve = {'curve_points': config.pm.curve_points}
+  most: list[Model] = []
   for kind, fraction in KINDS.items():
-    found = [
-      model
-      for count in config.counts
-      for model in models(config, workdir, count, harmless_fraction=fraction)
-    ]
+    found = []
+    for count in config.counts:
+      is_drawn = kind == 'helpful' and count == config.counts[-1]
+      changes = {'harmless_fraction': fraction}
+      changes |= with_curve if is_drawn else {}
+      own = models(config, workdir, count, **changes)
+      most = own if is_drawn else most
+      found += own
     side = held_out.ALL if kind == 'mixture' else kind
     estimates = [held_out.accuracy(model.scored(), side) for model in found]
     rows += [
@@ -214,9 +222,6 @@ def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
       for model, estimate in zip(found, estimates, strict=True)
     ]
     laws += law(kind, found, estimates)
-  most = models(
-    config, workdir, config.counts[-1], harmless_fraction=KINDS['helpful']
-  )
   helpful = [row for row in learning_curves(most) if row['side'] == 'helpful']
   return {
     'by_count': rows,
@@ -254,7 +259,10 @@ def curves_of_summaries(config: FigureConfig, workdir: pathlib.Path) -> Rows:
   if not worlds.has_summaries(inputs.place_data(config, data)):
     log.info('no comparisons of summaries: their panel is left out')
     return []
-  rows = learning_curves(models(config, workdir, data=data), data)
+  found = models(
+    config, workdir, data=data, curve_points=config.pm.curve_points
+  )
+  rows = learning_curves(found, data)
   return [row for row in rows if row['side'] == held_out.ALL]
 
 
