@@ -204,15 +204,18 @@ def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
         changes = {'harmless_fraction': fraction, 'num_comparisons': count}
         require_comparisons(line, changes)
   rows, laws = [], []
-  with_curve = {'curve_points': config.pm.curve_points}
   most: list[Model] = []
   for kind, fraction in KINDS.items():
     found = []
     for count in config.counts:
       is_drawn = kind == 'helpful' and count == config.counts[-1]
-      changes = {'harmless_fraction': fraction}
-      changes |= with_curve if is_drawn else {}
-      own = models(config, workdir, count, **changes)
+      own = models(
+        config,
+        workdir,
+        count,
+        harmless_fraction=fraction,
+        curve_points=config.pm.curve_points if is_drawn else 0,
+      )
       most = own if is_drawn else most
       found += own
     side = held_out.ALL if kind == 'mixture' else kind
