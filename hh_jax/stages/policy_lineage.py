@@ -32,13 +32,20 @@ class PolicyLineage(Lineage):
     """Folder of the preference model of one half of the comparisons."""
     return self.pm(data=half_of(self.config.pm.data, half), **changes)
 
-  def policy(self, pm: pathlib.Path, **changes: Any) -> pathlib.Path:
+  def policy(
+    self, pm: pathlib.Path, has_course: bool = True, **changes: Any
+  ) -> pathlib.Path:
     """Folder of a policy trained by PPO against a preference model.
 
     Args:
       pm: Of this seed and of any size.
+      has_course: Whether points are measured along the run, each of which
+        costs several iterations, or at both ends alone.
       **changes: Fields of its config.
     """
+    if not has_course:
+      ends = {'eval_every': self.config.rlhf.num_iterations, 'eval_first': 0}
+      changes = {**ends, **changes}
     config = dataclasses.replace(
       self.config.rlhf,
       policy_from=str(self.distilled()),

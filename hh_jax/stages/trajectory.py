@@ -84,6 +84,8 @@ class Trajectory:
 
   def scores(self, pm: pathlib.Path) -> np.ndarray:
     """Scores of each reply by a preference model, [T, N] float64."""
+    if pm.name == pathlib.Path(self.config.pm_from).name:
+      return self.known('train_pm')  # measured along with the rest
     name = f'{self.folder.name}-{pm.name}.npy'
     path = self.line.workdir / held_out.SCORES / name
     if not path.exists():

@@ -71,6 +71,10 @@ def test_what_rewards_a_policy_is_part_of_its_name(trained, tmp_path):
     small.policy(small.half_pm('train'), harmless_fraction=0.0).name,
   }
   assert len(names) == 4
+  folder = small.policy(small.half_pm('train'), has_course=False)
+  assert folder.name not in names
+  config = trained[folder][1]
+  assert (config.eval_every, config.eval_first) == (config.num_iterations, 0)
   assert small.policy(small.half_pm('train')).name in names
 
 

@@ -13,6 +13,7 @@ from hh_jax.stages.trajectory import Trajectory
 from tests.stages import rollouts, toys
 
 CONFIG = RLHFConfig(
+  pm_from='pm-own',
   data=DataConfig(batch_size=4, row_length=128, test_fraction=0.3),
   sampling=rollouts.SAMPLING,
   num_iterations=4,
@@ -52,6 +53,9 @@ def test_scores_afterwards_are_those_of_the_run_itself(run, monkeypatch):
   monkeypatch.setattr(loading, 'load_run', lambda _: pytest.fail('again'))
   again = run.scores(pathlib.Path('elsewhere/pm-made-up'))
   np.testing.assert_array_equal(again, found)
+  # The one that rewarded it scored along with it.
+  own = run.scores(pathlib.Path('elsewhere') / pathlib.Path(CONFIG.pm_from))
+  np.testing.assert_array_equal(own, run.known('train_pm'))
   assert run.has_gold
   assert run.known('gold').shape == found.shape
   assert list(run.samples) == [0, 16]

@@ -274,7 +274,9 @@ def _helpful_pm(line: PolicyLineage, half: str) -> pathlib.Path:
 
 def _helpful_policy(line: PolicyLineage) -> pathlib.Path:
   """Folder of the policy that is trained on helpful prompts alone."""
-  return line.policy(_helpful_pm(line, TRAIN), harmless_fraction=HELPFUL)
+  return line.policy(
+    _helpful_pm(line, TRAIN), has_course=False, harmless_fraction=HELPFUL
+  )
 
 
 def _entrants(

@@ -111,7 +111,9 @@ def entrants(largest: PolicyLineage) -> arena.Entrants:
     folders = {
       DISTILLED: line.distilled(),
       BOTH: line.policy(pms[BOTH]),
-      HELPFUL_ONLY: line.policy(pms[HELPFUL_ONLY], harmless_fraction=HELPFUL),
+      HELPFUL_ONLY: line.policy(
+        pms[HELPFUL_ONLY], has_course=False, harmless_fraction=HELPFUL
+      ),
     }
     for policy, folder in folders.items():
       answered = line.candidates(folder, pms[BOTH])

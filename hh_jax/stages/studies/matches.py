@@ -67,8 +67,7 @@ class Match:
     for run in self.runs:
       line = dataclasses.replace(run.line, size=pm_size)
       pm = line.half_pm(half)
-      is_own = half == TRAIN and pm_size == self.pm_size
-      values.append(run.known('train_pm') if is_own else run.scores(pm))
+      values.append(run.scores(pm))
       scales.append(trajectory.scale_of(line, pm))
     zeros, spreads = zip(*scales, strict=True)
     return Judged(tuple(values), zeros, spreads)
