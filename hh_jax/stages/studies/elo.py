@@ -151,14 +151,14 @@ def kept(entered: Sequence[arena.Entrants], size: str) -> dict[str, Any]:
   gain = functools.partial(arena.gain, entered, golds, anchor=start)
   way = _way_to_best(entered, start)
   return {
-    'helpfulness_kept': _share(
+    'helpfulness_kept': seeds.ratio(
       gain(name=name_of(BOTH, size), side='helpful'),
       gain(name=name_of(HELPFUL_ONLY, size), side='helpful'),
     ),
-    'harmlessness_gap_closed': _share(
+    'harmlessness_gap_closed': seeds.ratio(
       gain(name=name_of(BOTH, size), side='harmless'), way
     ),
-    'by_helpful_only': _share(
+    'by_helpful_only': seeds.ratio(
       gain(name=name_of(HELPFUL_ONLY, size), side='harmless'), way
     ),
   }
@@ -175,10 +175,3 @@ def _way_to_best(entered: Sequence[arena.Entrants], start: str) -> Estimate:
     ways.append(np.array(best) - own.gold[start][members])
     clusters.append(own.clusters[members])
   return seeds.mean(ways, clusters)
-
-
-def _share(part: Estimate, whole: Estimate) -> list[float] | None:
-  """A ratio of two gains; None where the whole is not shown to be positive."""
-  if whole.interval()[0] <= 0:
-    return None
-  return Estimate(part.mid / whole.mid, part.draws / whole.draws).interval()

@@ -18,6 +18,7 @@ from hh_jax.config import MixtureConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.stages import held_out, lineage
 from hh_jax.stages.studies import scaling
+from hh_jax.stats import seeds
 from hh_jax.stats.seeds import Estimate
 
 Measured = tuple[dict[str, Any], dict[str, Estimate]]  # a model, by side
@@ -94,14 +95,7 @@ def _require(
 def accuracies(scored: Sequence[held_out.Scored]) -> dict[str, Estimate]:
   """The accuracy on each side and the mean of both."""
   found = {side: held_out.accuracy(scored, side) for side in SIDES}
-  both = tuple(found.values())
-  return {
-    **found,
-    MEAN: Estimate(
-      float(np.mean([one.mid for one in both])),
-      np.mean([one.draws for one in both], axis=0),
-    ),
-  }
+  return {**found, MEAN: seeds.average([*found.values()])}
 
 
 def as_rows(measured: Sequence[Measured]) -> scaling.Rows:
@@ -144,11 +138,7 @@ def spread(measured: Sequence[Measured], size: str) -> dict[str, Any]:
   if not inner:
     return {'size': size, 'best_fraction': None, 'best': None, 'range': None}
   best = max(inner, key=lambda fraction: inner[fraction].mid)
-  mids = [one.mid for one in inner.values()]
-  reach = Estimate(
-    max(mids) - min(mids),
-    np.ptp(np.stack([one.draws for one in inner.values()]), axis=0),
-  )
+  reach = Estimate(np.ptp([one.table for one in inner.values()], axis=0))
   return {
     'size': size,
     'best_fraction': best,

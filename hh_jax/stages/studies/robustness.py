@@ -38,8 +38,7 @@ from hh_jax.stages.studies.matches import (
 )
 from hh_jax.stages.studies.scaling import Rows
 from hh_jax.stages.trajectory import GOLD
-from hh_jax.stats import frontier
-from hh_jax.stats.seeds import Estimate
+from hh_jax.stats import frontier, seeds
 
 ALL_SEEDS = 'all'
 
@@ -208,12 +207,7 @@ def _gold_share(match: Match, places: dict[str, int]) -> dict[str, Any]:
   best = gold[int(np.argmax([estimate.mid for estimate in gold]))]
   row: dict[str, Any] = {'best_gold_gain': best.interval()}
   for name, place in places.items():
-    row[f'share_at_{name}'] = None
-    if best.interval()[0] > 0:
-      own = gold[place]
-      row[f'share_at_{name}'] = Estimate(
-        own.mid / best.mid, own.draws / best.draws
-      ).interval()
+    row[f'share_at_{name}'] = seeds.ratio(gold[place], best)
   return row
 
 

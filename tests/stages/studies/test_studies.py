@@ -48,7 +48,8 @@ def test_accuracy_is_the_mean_over_seeds_by_side():
 def test_the_same_items_are_drawn_once_for_all_seeds():
   made = [scored(400, 0)] * 4
   alone = held_out.accuracy(made[:1]).interval()
-  np.testing.assert_allclose(held_out.accuracy(made).interval(), alone)
+  together = held_out.accuracy(made).interval()
+  np.testing.assert_allclose(together, alone, atol=0.05 * np.ptp(alone))
 
 
 def test_a_side_that_a_seed_lacks_is_left_out():
@@ -86,7 +87,7 @@ def test_the_spread_is_over_real_mixtures():
   measured = [
     (
       {'size': 'nano0', 'fraction': fraction},
-      {'mean': seeds.Estimate(mid, mid + slope * shift)},
+      {'mean': seeds.over_seeds([mid], (mid + slope * shift)[None])},
     )
     for fraction, mid, slope in (
       (0.0, 0.4, 0),
@@ -136,7 +137,10 @@ def write_gains(folder, student, sides=('helpful', 'harmless')):
 
 
 def test_a_student_keeps_a_share_of_an_effect_that_is_there(tmp_path):
-  folders = [write_gains(tmp_path / 'a', 0.8), write_gains(tmp_path / 'b', 0.6)]
+  folders = [
+    write_gains(tmp_path / str(seed), kept)
+    for seed, kept in enumerate((0.68, 0.7, 0.72))
+  ]
   helpful, harmless = distillation.effects_of(folders)
   low, mid, high = helpful['share']
   assert mid == pytest.approx(0.7)

@@ -9,9 +9,8 @@ from hh_jax.config import RLHFConfig, TensionConfig
 from hh_jax.data.prompts import Prompt
 from hh_jax.stages import trajectory, worlds
 from hh_jax.stages.policy_lineage import PolicyLineage
-from hh_jax.stages.studies import elo, tension
+from hh_jax.stages.studies import tension
 from hh_jax.stages.trajectory import Trajectory
-from hh_jax.stats.seeds import Estimate
 from tests.data import samples
 
 
@@ -69,9 +68,3 @@ def test_the_cure_is_the_largest_share_that_does_not_over_refuse():
     'cured_at': 0.5,
   }
   assert tension.cure(sweep[2:]) == {'over_refuses_at': 0.9, 'cured_at': None}
-
-
-def test_a_share_of_nothing_is_not_given():
-  part = Estimate(0.5, np.full(10, 0.5))
-  assert elo._share(part, Estimate(2.0, np.full(10, 2.0)))[1] == 0.25
-  assert elo._share(part, Estimate(0.1, np.linspace(-1, 1, 10))) is None
