@@ -12,8 +12,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from hh_jax.config import MixtureConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.stages import held_out, lineage
@@ -41,7 +39,7 @@ def fig26(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   rows = normalised(as_rows(measured))
   return {
     'by_fraction': [row for row in rows if row['side'] == MEAN],
-    'spread': [spread(measured, size) for size in config.sizes],
+    'flatness': [flatness(measured, size) for size in config.sizes],
   }
 
 
@@ -124,24 +122,34 @@ def normalised(rows: scaling.Rows) -> scaling.Rows:
   ]
 
 
-def spread(measured: Sequence[Measured], size: str) -> dict[str, Any]:
-  """How far the mean accuracy of a size falls from its best mixture.
+def flatness(measured: Sequence[Measured], size: str) -> dict[str, Any]:
+  """How much of the mean accuracy lopsided mixtures of a size lose.
 
-  Over mixtures that hold some of either side, because the ends are models of
-  one side. A range of noisy numbers is too large, by as much for every size.
+  That of the mixture nearest to even less the mean of the two outermost which
+  hold some of either side. A range, being a maximum, would grow with noise.
   """
-  inner = {
+  row: dict[str, Any] = {'size': size, 'even': None, 'lost': None}
+  lost = lost_at_ends(measured, size)
+  if lost is None:
+    return row
+  even = min(_inner(measured, size), key=lambda fraction: abs(fraction - 0.5))
+  return row | {'even': even, 'lost': lost.interval()}
+
+
+def lost_at_ends(measured: Sequence[Measured], size: str) -> Estimate | None:
+  """As `flatness`; None with fewer than three mixtures of both sides."""
+  inner = _inner(measured, size)
+  if len(inner) < 3:
+    return None
+  even = min(inner, key=lambda fraction: abs(fraction - 0.5))
+  ends = seeds.average([inner[min(inner)], inner[max(inner)]])
+  return inner[even] - ends
+
+
+def _inner(measured: Sequence[Measured], size: str) -> dict[float, Estimate]:
+  """Mean accuracies of a size's mixtures that hold some of either side."""
+  return {
     row['fraction']: estimates[MEAN]
     for row, estimates in measured
     if row['size'] == size and 0 < row['fraction'] < 1
-  }
-  if not inner:
-    return {'size': size, 'best_fraction': None, 'best': None, 'range': None}
-  best = max(inner, key=lambda fraction: inner[fraction].mid)
-  reach = Estimate(np.ptp([one.table for one in inner.values()], axis=0))
-  return {
-    'size': size,
-    'best_fraction': best,
-    'best': inner[best].interval(),
-    'range': reach.interval(),
   }

@@ -82,25 +82,42 @@ def test_normalised_accuracies_reach_one_for_each_size_and_side():
   assert found[1]['normalised'][1] == pytest.approx(0.6 / 0.7)
 
 
-def test_the_spread_is_over_real_mixtures():
-  shift = np.linspace(-0.01, 0.01, 101)
-  measured = [
+def mixed(size, **mids):
+  """Models of mixtures with these mean accuracies, without noise."""
+  return [
     (
-      {'size': 'nano0', 'fraction': fraction},
-      {'mean': seeds.over_seeds([mid], (mid + slope * shift)[None])},
+      {'size': size, 'fraction': float(fraction.replace('f', '0.'))},
+      {'mean': seeds.over_seeds([mid], np.full((1, 9), mid))},
     )
-    for fraction, mid, slope in (
-      (0.0, 0.4, 0),
-      (0.2, 0.66, -1),
-      (0.6, 0.7, 1),
-      (1.0, 0.5, 0),
-    )
+    for fraction, mid in mids.items()
   ]
-  found = mixtures.spread(measured, 'nano0')
-  assert found['best_fraction'] == 0.6
-  # On a resample the best gains what the other loses.
-  np.testing.assert_allclose(found['range'], [0.021, 0.04, 0.059], atol=1e-9)
-  assert mixtures.spread(measured, 'nano1')['range'] is None
+
+
+def test_what_lopsided_mixtures_lose_is_over_real_mixtures():
+  measured = mixed('nano0', f0=0.4, f1=0.66, f5=0.7, f9=0.6)
+  assert mixtures.flatness(measured, 'nano0') == {
+    'size': 'nano0',
+    'even': 0.5,
+    'lost': pytest.approx([0.07, 0.07, 0.07]),
+  }
+  assert mixtures.flatness(measured[:3], 'nano0')['lost'] is None
+  assert mixtures.flatness(measured, 'nano1')['lost'] is None
+
+
+def test_noise_alone_does_not_look_like_a_loss():
+  rng = np.random.default_rng(0)
+  lost = []
+  for _ in range(50):
+    noise = rng.normal(scale=0.01, size=(5, 1, 30))
+    measured = [
+      (
+        {'size': 'nano0', 'fraction': fraction},
+        {'mean': seeds.Estimate(0.7 + own)},
+      )
+      for fraction, own in zip((0.1, 0.3, 0.5, 0.7, 0.9), noise, strict=True)
+    ]
+    lost.append(mixtures.flatness(measured, 'nano0')['lost'][1])
+  assert abs(np.mean(lost)) < 0.006  # the mean range is 0.023
 
 
 def test_the_mean_of_sides_has_its_own_interval():
@@ -114,11 +131,30 @@ def test_the_mean_of_sides_has_its_own_interval():
   )
 
 
-def test_a_first_turn_is_one_cluster_whatever_the_seed():
-  made = [scored(20, 0), scored(20, 0)]
-  gaps, correct, clusters = calibration.together(made)
-  assert len(gaps) == len(correct) == 40
-  assert len(set(clusters)) == 20
+def opinions(seed, slope, num=600):
+  """A seed's comparisons, right as often as a slope of confidence says."""
+  rng = np.random.default_rng(seed)
+  items = tuple(toys.comparisons(num, 0))
+  gap = np.abs(rng.normal(0, 1.5, num))
+  gap *= np.where(rng.random(num) < 1 / (1 + np.exp(-slope * gap)), 1, -1)
+  return Scored(items, np.stack([gap, 0 * gap], axis=1).astype(np.float32))
+
+
+def test_calibration_errors_of_seeds_do_not_cancel():
+  """Pooled, an over- and an under-confident seed look calibrated."""
+  over, under = opinions(0, 0.3), opinions(1, 3.0)
+  apart = [
+    calibration.error_and_slope([one], 10)[0].mid for one in (over, under)
+  ]
+  ece, slope = calibration.error_and_slope([over, under], 10)
+  assert ece.mid == pytest.approx(np.mean(apart)) and min(apart) > 0.08
+  low, mid, high = slope.interval()
+  assert low < 1 < high and mid == pytest.approx(1.65, abs=0.4)
+  rows = calibration.curve([over, under], 10)
+  assert sum(row['count'] for row in rows) == 1200
+  assert all(row['seeds'] == 2 for row in rows)
+  # The curve, a mean over seeds, has the spread between them in its interval.
+  assert np.ptp(rows[-1]['accuracy']) > 0.2
 
 
 def write_gains(folder, student, sides=('helpful', 'harmless')):
