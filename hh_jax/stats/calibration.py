@@ -54,7 +54,7 @@ def calibration_curve(
   edges: Shaped[np.ndarray, 'E'] | None = None,
   clusters: Shaped[np.ndarray, 'N'] | None = None,
   num_resamples: int = 1000,
-  seed: int = 0,
+  seed: int | None = 0,
 ) -> CalibrationCurve:
   """Bins comparisons by score gap.
 
@@ -65,7 +65,8 @@ def calibration_curve(
     edges: Ascending inner and outer bin edges in nats, instead of `num_bins`.
     clusters: Dialogue of every comparison.
     num_resamples: Resamples to draw.
-    seed: Of the resamples.
+    seed: Of the resamples; None draws the weights of each dialogue from its
+      key, the cluster.
 
   Returns:
     The curve, its intervals and the expected calibration error.
@@ -78,8 +79,9 @@ def calibration_curve(
   size = (int(index.max()) + 1, int(bins.max()) + 1)
   totals = np.stack([_spread(index, bins, x, size) for x in columns], axis=1)
   count, hits, claims = totals.sum(0)
+  keys = bootstrap.cluster_keys(clusters, len(gaps))
   draws = bootstrap.resampled_sums(
-    totals.reshape(size[0], -1), num_resamples, seed
+    totals.reshape(size[0], -1), num_resamples, seed, keys
   ).reshape(-1, 3, size[1])
   is_drawn = draws[:, 0] > 0
   accuracy = [
@@ -125,7 +127,7 @@ def confidence_slope(
   *,
   clusters: Shaped[np.ndarray, 'N'] | None = None,
   num_resamples: int = 200,
-  seed: int = 0,
+  seed: int | None = 0,
 ) -> Float[np.ndarray, 'R']:
   """Slope of a logistic regression of being right on the gap, no intercept.
 
@@ -134,7 +136,8 @@ def confidence_slope(
     correct: Whether the reply scored higher was the chosen one; 0.5 for a tie.
     clusters: Dialogue of every comparison.
     num_resamples: Resamples to draw.
-    seed: Of the resamples.
+    seed: Of the resamples; None draws the weights of each dialogue from its
+      key, the cluster.
 
   Returns:
     The slope, then that of every resample: above 1 under-confident, below 1
@@ -144,7 +147,8 @@ def confidence_slope(
   if not (gaps > 0).any():
     raise ValueError(f'all {len(gaps)} gaps are 0: they have no slope')
   index = bootstrap.cluster_index(clusters, len(gaps))
-  blocks = bootstrap.resample_counts(int(index.max()) + 1, num_resamples, seed)
+  keys = bootstrap.cluster_keys(clusters, len(gaps))
+  blocks = bootstrap.resample_weights(keys, num_resamples, seed)
   # One resample at a time: a block of counts spread over N comparisons would
   # not fit into memory.
   draws = [

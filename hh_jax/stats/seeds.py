@@ -3,9 +3,9 @@
 1. A run with another seed is another draw of order and first weights, in the
    lab also of the data. What is reported is the mean over seeds.
 2. An estimate keeps what every seed found and the same on resamples of the
-   items, by cluster. Resample r draws the same items for every model measured
-   on them, so that functions of several estimates, which are taken seed by
-   seed, have intervals, too.
+   items, by cluster. In resample r a cluster weighs the same for every model
+   and seed that is measured on it: functions of several estimates, which are
+   taken seed by seed, have intervals, and what seeds share counts once.
 3. Of one seed the interval is the percentiles of the resamples. With S seeds
    the mean is uncertain by t(S - 1) √(s² / S), s² the variance between seeds,
    which holds each one's own items, and by what all seeds share: the variance
@@ -139,21 +139,21 @@ def _reach(
 
 def mean(
   values: Sequence[np.ndarray],
-  clusters: Sequence[np.ndarray],
-  has_same_items: bool = False,
+  clusters: Sequence[np.ndarray | None],
   num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
   """The mean over seeds of the mean of each seed's values.
 
   Args:
     values: Of every seed, [N] each.
-    clusters: Dialogue of every value, [N] each.
-    has_same_items: Whether these are the same items for every seed.
+    clusters: Key of the dialogue of every value, [N] int each; None where
+      every value is on its own. What has one key is one thing, whichever seed
+      met it.
     num_resamples: Resamples to draw.
   """
-  draws = [
-    bootstrap.mean_draws(x, c, num_resamples, 0 if has_same_items else seed)
-    for seed, (x, c) in enumerate(zip(values, clusters, strict=True))
-  ]
-  mids = [float(np.mean(x)) for x in values]
-  return over_seeds(mids, np.stack(draws))
+  return joined(
+    [
+      bootstrap.mean_table(np.asarray(x)[None], c, num_resamples)[:, 0]
+      for x, c in zip(values, clusters, strict=True)
+    ]
+  )
