@@ -14,6 +14,7 @@ from hh_jax.report import run as run_lib
 from hh_jax.stats import elo as elo_lib
 
 _NUM_SAMPLES = 10
+_VERDICTS = {True: '✓ met', False: '✗ missed'}
 
 
 def all_sections(
@@ -261,7 +262,7 @@ def _thresholds(run: run_lib.Run) -> layout.Section:
       'target': row.get('name'),
       'measured': row.get('value'),
       'wanted': row.get('target'),
-      'met': '✓ met' if row.get('met') else '✗ missed',
+      'met': _VERDICTS.get(row.get('met'), row.get('met')),
     }
     for row in run.rows('thresholds')
   ]

@@ -17,7 +17,7 @@ import scipy
 from hh_jax.config import CalibrationConfig
 from hh_jax.stages import held_out
 from hh_jax.stages.held_out import Scored
-from hh_jax.stages.studies import scaling
+from hh_jax.stages.studies import pm_targets, scaling
 from hh_jax.stats import calibration, seeds
 from hh_jax.stats.seeds import Estimate
 
@@ -27,6 +27,7 @@ KINDS = {'mixture': scaling.MIXTURE, 'helpful_pm': scaling.HELPFUL}
 def fig09(config: CalibrationConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Calibration curves, their error, and the slope of confidence."""
   found: dict[str, Any] = {'curves': [], 'errors': []}
+  held: scaling.Rows = []
   for kind, fraction in KINDS.items():
     for model in scaling.models(config, workdir, harmless_fraction=fraction):
       scored = model.scored()
@@ -40,7 +41,9 @@ def fig09(config: CalibrationConfig, workdir: pathlib.Path) -> dict[str, Any]:
       found['errors'].append(
         {**row, 'ece': ece.interval(), 'slope': slope.interval()}
       )
-  return found
+      if fraction == scaling.HELPFUL:  # sizes ascend: the last is the largest
+        held = pm_targets.of_calibration(ece)
+  return found | ({'targets': held} if pm_targets.has_truth(config) else {})
 
 
 def curve(scored: Sequence[Scored], num_bins: int) -> scaling.Rows:
@@ -49,17 +52,16 @@ def curve(scored: Sequence[Scored], num_bins: int) -> scaling.Rows:
   Seeds that have no comparison in a bin are not in its mean.
   """
   gaps = [gaps_of(one) for one in scored]
-  shares = np.linspace(0, 1, num_bins + 1)[1:-1]
-  inner = np.quantile(np.concatenate(gaps), shares)
-  bins = [np.searchsorted(inner, own, side='right') for own in gaps]
+  edges = edges_of(scored, num_bins)
+  bins = [np.searchsorted(edges[1:-1], own, side='right') for own in gaps]
   rows = []
-  for place in range(num_bins):
+  for place in range(len(edges) - 1):
     parts = [
       (one.correct[own == place], one.clusters[own == place])
       for one, own in zip(scored, bins, strict=True)
       if (own == place).any()
     ]
-    if not parts:  # equal gaps share a bin
+    if not parts:  # there are fewer comparisons than bins
       continue
     inside = np.concatenate(
       [own[bin_ == place] for own, bin_ in zip(gaps, bins, strict=True)]
@@ -80,18 +82,32 @@ def error_and_slope(
   scored: Sequence[Scored], num_bins: int
 ) -> tuple[Estimate, Estimate]:
   """ECE and slope of confidence of every seed: pooled, errors would cancel."""
+  edges = edges_of(scored, num_bins)
   errors, slopes = [], []
   for one in scored:
     gaps = gaps_of(one)
     errors.append(
       calibration.calibration_curve(
-        gaps, one.correct, num_bins=num_bins, clusters=one.clusters
+        gaps,
+        one.correct,
+        edges=edges,
+        clusters=one.clusters,
+        seed=None,
       ).error
     )
     slopes.append(
-      calibration.confidence_slope(gaps, one.correct, clusters=one.clusters)
+      calibration.confidence_slope(
+        gaps, one.correct, clusters=one.clusters, seed=None
+      )
     )
   return seeds.joined(errors), seeds.joined(slopes)
+
+
+def edges_of(scored: Sequence[Scored], num_bins: int) -> np.ndarray:
+  """Edges of bins that hold about as many comparisons of all seeds each."""
+  gaps = np.concatenate([gaps_of(one) for one in scored])
+  inner = np.quantile(gaps, np.linspace(0, 1, num_bins + 1)[1:-1])
+  return np.unique([0.0, *inner, np.inf])  # equal gaps share a bin
 
 
 def gaps_of(scored: Scored) -> np.ndarray:

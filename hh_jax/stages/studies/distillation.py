@@ -21,6 +21,7 @@ from hh_jax.config import FigureConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.stages import lineage, prompt_effect
 from hh_jax.stages.lineage import Lineage
+from hh_jax.stages.studies import pm_targets
 from hh_jax.stages.studies.scaling import Rows
 from hh_jax.stats import seeds
 from hh_jax.training import metrics
@@ -42,7 +43,11 @@ def fig30(config: FigureConfig, workdir: pathlib.Path) -> dict[str, Any]:
     for effect in effects_of([folders[line] for line in own]):
       effects.append({**row, **effect})
   values: dict[str, Any] = {'curves': curves}
-  return values | ({'effects': effects} if effects else {})
+  if not effects:
+    return values
+  largest = [row for row in effects if row['size'] == config.sizes[-1]]
+  held = pm_targets.of_distillation(largest)
+  return values | {'effects': effects, 'targets': held}
 
 
 def teacher_of(line: Lineage) -> pathlib.Path:

@@ -15,7 +15,7 @@ from typing import Any
 from hh_jax.config import MixtureConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.stages import held_out, lineage
-from hh_jax.stages.studies import scaling
+from hh_jax.stages.studies import pm_targets, scaling
 from hh_jax.stats import seeds
 from hh_jax.stats.seeds import Estimate
 
@@ -30,17 +30,31 @@ def fig19(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   Normalised accuracies are divided by the best of the same size on the same
   side [open].
   """
-  return {'by_fraction': by_fraction(config, workdir)}
+  measured = measure(config, workdir)
+  values = {'by_fraction': normalised(as_rows(measured))}
+  if not pm_targets.has_truth(config):
+    return values
+  largest = {
+    row['fraction']: estimates
+    for row, estimates in measured
+    if row['size'] == config.sizes[-1]
+  }
+  return values | {'targets': pm_targets.of_mixtures(largest)}
 
 
 def fig26(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """The mean of both accuracies, and how much of it the mixture decides."""
   measured = measure(config, workdir)
   rows = normalised(as_rows(measured))
-  return {
+  values = {
     'by_fraction': [row for row in rows if row['side'] == MEAN],
     'flatness': [flatness(measured, size) for size in config.sizes],
   }
+  if not pm_targets.has_truth(config) or len(config.sizes) < 2:
+    return values
+  ends = (config.sizes[0], config.sizes[-1])
+  lost = [lost_at_ends(measured, size) for size in ends]
+  return values | {'targets': pm_targets.of_flatness(*lost)}
 
 
 def fig27(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -54,11 +68,6 @@ def fig27(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
       row = {**model.row(), 'weight': weight}
       measured.append((row, accuracies(model.scored())))
   return {'by_weight': as_rows(measured)}
-
-
-def by_fraction(config: MixtureConfig, workdir: pathlib.Path) -> scaling.Rows:
-  """A row for each size, share and side, and for the mean of the sides."""
-  return normalised(as_rows(measure(config, workdir)))
 
 
 def measure(config: MixtureConfig, workdir: pathlib.Path) -> list[Measured]:
