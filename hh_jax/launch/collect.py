@@ -89,7 +89,7 @@ def _interval(intervals: Sequence[Interval]) -> Interval | None:
   mids = np.array([mid for _, mid, _ in intervals])
   if not np.isfinite(mids).all():
     return None
-  low, mid, high = seeds_lib.over_seeds(mids, mids[:, None]).interval()
+  low, mid, high = seeds_lib.over_seeds(mids.tolist(), mids[:, None]).interval()
   return low, mid, high
 
 

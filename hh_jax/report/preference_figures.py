@@ -93,7 +93,7 @@ def say_fig14(values: Values) -> str:
   """From which share of harmless prompts policies over-refuse."""
   found = run_lib.as_mapping(values.get('cure'))
   refusing = found.get('over_refuses_at')
-  shares = [run_lib.number(x) for x in refusing] if refusing else []
+  shares = map(run_lib.number, refusing if isinstance(refusing, list) else ())
   cured = run_lib.number(found.get('cured_at'))
   tolerated = run_lib.number(found.get('tolerated'))
   named = ', '.join(f'{share:.0%}' for share in shares if share is not None)

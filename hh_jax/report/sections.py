@@ -14,7 +14,6 @@ from hh_jax.report import run as run_lib
 from hh_jax.stats import elo as elo_lib
 
 _NUM_SAMPLES = 10
-_VERDICTS = {True: '✓ met', False: '✗ missed'}
 
 
 def all_sections(
@@ -262,7 +261,7 @@ def _thresholds(run: run_lib.Run) -> layout.Section:
       'target': row.get('name'),
       'measured': row.get('value'),
       'wanted': row.get('target'),
-      'met': _VERDICTS.get(row.get('met'), row.get('met')),
+      'met': _verdict(row.get('met')),
     }
     for row in run.rows('thresholds')
   ]
@@ -273,6 +272,12 @@ def _thresholds(run: run_lib.Run) -> layout.Section:
     tables=layout.make_table('Targets', rows),
     needs='thresholds',
   )
+
+
+def _verdict(met: table.Value) -> table.Value:
+  if isinstance(met, bool):
+    return '✓ met' if met else '✗ missed'
+  return met  # not shown
 
 
 def _reproducibility(run: run_lib.Run) -> layout.Section:

@@ -71,8 +71,8 @@ def of_mixtures(by_fraction: Mapping[float, Mapping[str, Estimate]]) -> Rows:
   )
   rows = []
   for side, other, found in specialists:
-    crossed = found and found[other]
-    behind = found and found[side] - even[side]
+    crossed = found[other] if found else None
+    behind = found[side] - even[side] if found else None
     rows += [
       targets.below(f'accuracy of the {side} PM on {other}', crossed, CHANCE),
       targets.at_most(
@@ -84,8 +84,7 @@ def of_mixtures(by_fraction: Mapping[float, Mapping[str, Estimate]]) -> Rows:
 
 def of_flatness(smallest: Estimate | None, largest: Estimate | None) -> Rows:
   """How much accuracy lopsided mixtures lose, by size."""
-  known = smallest is not None and largest is not None
-  less = smallest - largest if known else None
+  less = smallest - largest if smallest and largest else None
   name = 'accuracy lost by lopsided mixtures, smallest less largest PM'
   return [targets.above(name, less, 0.0)]
 
