@@ -92,11 +92,9 @@ def fig14(values: Values) -> list[Picture]:
 def say_fig14(values: Values) -> str:
   """From which share of harmless prompts policies over-refuse."""
   found = run_lib.as_mapping(values.get('cure'))
-  refusing = found.get('over_refuses_at')
-  shares = map(run_lib.number, refusing if isinstance(refusing, list) else ())
+  named = found.get('over_refuses_at')
   cured = run_lib.number(found.get('cured_at'))
   tolerated = run_lib.number(found.get('tolerated'))
-  named = ', '.join(f'{share:.0%}' for share in shares if share is not None)
   if not named:
     return 'No policy is shown to refuse helpful requests more often than π0.'
   text = f'At {named} harmless prompts the policy refuses helpful requests '

@@ -10,8 +10,9 @@
    the mean is uncertain by t(S - 1) √(s² / S), s² the variance between seeds,
    which holds each one's own items, and by what all seeds share: the variance
    of the resampled mean beyond that of own items. The interval is never
-   narrower than the percentiles. A percentile bootstrap over a handful of
-   seeds would cover the truth in 50 % (two) to 88 % (five) of cases, not 95.
+   narrower than the percentiles, and may reach beyond what a share can be. A
+   percentile bootstrap over a handful of seeds would cover the truth in 50 %
+   (two) to 88 % (five) of cases, not 95.
 
 Reference: Efron and Tibshirani 1993, chapters 8 and 12. The paper draws error
 bars without naming a method.

@@ -208,9 +208,9 @@ def test_elo_says_who_judged():
 @pytest.mark.parametrize(
   'cure, said',
   [
-    (([0.9, 1.0], 0.5), 'At 90%, 100% harmless .*; at 50% by less than 5%'),
-    (([0.0], None), 'no lower share is shown to cure it'),
-    (([], None), 'No policy is shown to refuse'),
+    (('90%, 100%', 0.5), 'At 90%, 100% harmless .*; at 50% by less than 5%'),
+    (('0%', None), 'no lower share is shown to cure it'),
+    ((None, None), 'No policy is shown to refuse'),
   ],
 )
 def test_over_refusal_in_words(cure, said):

@@ -223,7 +223,7 @@ def cure(sweep: Rows) -> dict[str, Any]:
     and row['more_refusals'][2] < TOLERATED
   ]
   return {
-    'over_refuses_at': refusing,
+    'over_refuses_at': ', '.join(f'{share:.0%}' for share in refusing) or None,
     'cured_at': max(below, default=None),
     'tolerated': TOLERATED,
   }

@@ -11,6 +11,7 @@ from configs.presets import Choice
 from hh_jax.config import RobustnessConfig, TensionConfig
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games
+from hh_jax.report import record
 from hh_jax.stages import policy_lineage, worlds
 from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stages.rejection import Candidates
@@ -109,7 +110,7 @@ def test_elo_of_a_side_is_from_the_games_on_its_prompts(monkeypatch):
     ),
   )
   monkeypatch.setattr(worlds, 'best_gold', lambda prompt, side: 2.0)
-  values = elo.fig01(ELO, WORKDIR)
+  values = record.to_plain(elo.fig01(ELO, WORKDIR))
   largest = {
     (row['policy'], row['side']): row
     for row in values['by_size']
@@ -226,7 +227,7 @@ def test_the_ladder_has_games_gains_and_divergences(monkeypatch):
       own.replies, own.clusters, judge_by_gold(own), 4
     ),
   )
-  values = best_of.fig36(BEST, WORKDIR)
+  values = record.to_plain(best_of.fig36(BEST, WORKDIR))
   one, four, rlhf = values['ladder']
   assert (one['k'], four['k'], rlhf['k']) == (1, 4, None)
   assert four['kl_bound'] == frontier.best_of_n_kl(4) and four['kl'] is None

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from hh_jax.config import RobustnessConfig
+from hh_jax.report import record, robustness_figures
 from hh_jax.stages import trajectory
 from hh_jax.stages.policy_lineage import PolicyLineage
-from hh_jax.stages.studies import fits, matches, robustness
+from hh_jax.stages.studies import best_of, fits, matches, robustness
 from hh_jax.stages.studies.matches import GOLD, TEST_PM, TRAIN_PM
 from hh_jax.stages.trajectory import Trajectory
 from hh_jax.stats import frontier
@@ -223,3 +224,23 @@ def test_targets_stay_where_nothing_could_be_measured(monkeypatch):
     (False, rows[3]['met']),
   ]
   assert rows[3]['value'][1] > 0.97  # stopped at the end, which is best
+
+
+def test_figure_4_is_whole(monkeypatch):
+  """Planted to over-optimise: its rows, targets, words and panels agree."""
+  test = np.where(ROOT <= 2, STRAIGHT, 0.5)
+  gold = np.where(ROOT <= 2, STRAIGHT, 1.0 - STRAIGHT)
+  made = match(monkeypatch, 3, train=STRAIGHT, test=test, gold=gold)
+  monkeypatch.setattr(matches, 'of', lambda *args: [made, made])
+  monkeypatch.setattr(best_of, 'against_halves', lambda *args: [])
+  values = robustness.fig04(RobustnessConfig(), pathlib.Path())
+  plain = record.to_plain(values)
+  last = [row for row in plain['parting'] if row['seed'] == 'all'][-1]
+  assert last['part'] and last['part_at_sqrt_kl'] == pytest.approx(
+    2.25, abs=0.3
+  )
+  held = {row['name']: row['met'] for row in plain['targets']}
+  assert len(held) == 4  # both policies are of one size
+  assert held['R² of the largest line'] is not False
+  assert 'part at √KL' in robustness_figures.say_fig04(plain)
+  assert robustness_figures.fig04(plain)[0].rows

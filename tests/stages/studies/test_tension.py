@@ -61,17 +61,17 @@ def test_the_cure_is_the_largest_share_that_does_not_over_refuse():
     row(1.0, 0.5, 0.6, 0.7),
   ]
   # At 0.5 nothing is shown either way.
-  assert cured(sweep) == ([0.9, 1.0], 0.0)
+  assert cured(sweep) == ('90%, 100%', 0.0)
   assert cured([*sweep[:1], row(0.5, -0.1, 0.0, 0.04), *sweep[2:]]) == (
-    [0.9, 1.0],
+    '90%, 100%',
     0.5,
   )
   # With nothing that over-refuses there is nothing to cure.
-  assert cured(sweep[:2]) == ([], None)
+  assert cured(sweep[:2]) == (None, None)
   # Shares beyond one that over-refuses need not do so, and are no cure.
   beyond = row(1.0, -1.0, 0.0, 0.01)
-  assert cured([*sweep[:3], beyond]) == ([0.9], 0.0)
-  assert cured(sweep[2:]) == ([0.9, 1.0], None)
+  assert cured([*sweep[:3], beyond]) == ('90%', 0.0)
+  assert cured(sweep[2:]) == ('90%, 100%', None)
 
 
 def cured(sweep):
