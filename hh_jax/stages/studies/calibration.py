@@ -70,7 +70,9 @@ def curve(scored: Sequence[Scored], num_bins: int) -> scaling.Rows:
       {
         'gap': float(inside.mean()),
         'predicted': float(scipy.special.expit(inside).mean()),
-        'accuracy': seeds.mean(*zip(*parts, strict=True)).interval(),
+        'accuracy': seeds.mean(
+          [correct for correct, _ in parts], [keys for _, keys in parts]
+        ).interval(),
         'count': len(inside),
         'seeds': len(parts),
       }

@@ -23,7 +23,8 @@ NUM_THRESHOLDS = 9
 
 def fig08(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """How many comparisons there are of each turn, and accuracy by turn."""
-  rows, counted = [], []
+  rows: scaling.Rows = []
+  counted: scaling.Rows = []
   for model in scaling.models(config, workdir):
     scored = model.scored()
     counted = []  # the same for every model
