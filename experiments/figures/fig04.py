@@ -17,9 +17,10 @@ def main(config: RobustnessConfig, workdir: str) -> str:
     'Figure 4: train- and test-PM along RLHF',
     'Two preference models of each size are trained on independent halves of '
     'the comparisons; RLHF sees one of them. Marked is where the gain under '
-    'it leaves that under the other for good, and where that of the other is '
-    'highest: the stop that is recommended without knowing the truth. Grey '
-    'marks are read off the paper.',
+    'it leaves that under the other for good: there RLHF should stop. For '
+    'comparison, the point where the gain under the other is highest is marked '
+    'too; both are known without the truth. Gaps are in nats of preference. '
+    'Grey marks are read off the paper.',
     robustness.fig04,
     robustness_figures.fig04,
     robustness_figures.say_fig04,

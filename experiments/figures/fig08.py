@@ -10,14 +10,14 @@ from hh_jax.launch import cli
 
 def main(config: ScalingConfig, workdir: str) -> str:
   from hh_jax.report import paper_figures, publish
-  from hh_jax.stages.studies import scaling
+  from hh_jax.stages.studies import slices
 
   figure = publish.Figure(
     'fig08',
     'Figure 8: held-out comparisons and accuracy by turn',
     'How many held-out comparisons judge each turn of a dialogue, and how '
     'often the model is right there.',
-    scaling.fig08,
+    slices.fig08,
     paper_figures.fig08,
   )
   return publish.run(figure, config, workdir, cli.command_line())

@@ -16,7 +16,8 @@ def main(config: CalibrationConfig, workdir: str) -> str:
     'fig09',
     'Figure 9: calibration of the mixture and of the helpful model',
     'A score gap Δ claims to be right with probability 1 / (1 + exp(−Δ)), '
-    'the dotted line. Above it a model is under-confident.',
+    'the dotted line. Above it a model is under-confident. The calibration '
+    'error (ECE) is the mean distance from it, less what noise adds.',
     calibration.fig09,
     paper_figures.fig09,
   )

@@ -10,14 +10,14 @@ from hh_jax.launch import cli
 
 def main(config: ScalingConfig, workdir: str) -> str:
   from hh_jax.report import paper_figures, publish
-  from hh_jax.stages.studies import scaling
+  from hh_jax.stages.studies import slices
 
   figure = publish.Figure(
     'fig25',
     'Figure 25: accuracy where both replies score high',
     'Accuracy among comparisons both of whose replies score above a '
     'threshold. Good replies are harder to tell apart.',
-    scaling.fig25,
+    slices.fig25,
     paper_figures.fig25,
   )
   return publish.run(figure, config, workdir, cli.command_line())

@@ -16,8 +16,9 @@ def main(config: MixtureConfig, workdir: str) -> str:
     'fig26',
     'Figure 26: mean accuracy against the mixture',
     'The mean of the accuracies on either side, raw and relative to the '
-    'best mixture of the same size. Larger models depend less on the '
-    'mixture.',
+    'best mixture of the same size, and what the most lopsided mixtures of '
+    'both sides lose against the even one. In the paper larger models depend '
+    'less on the mixture.',
     mixtures.fig26,
     paper_figures.fig26,
   )

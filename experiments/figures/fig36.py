@@ -16,8 +16,9 @@ def main(config: BestOfConfig, workdir: str) -> str:
     'fig36',
     'Figure 36: Elo of best of k',
     'Best of k replies by the helpful-only preference model, every k with '
-    'replies of its own, on helpful prompts. The band is RLHF against the '
-    'same preference model; grey marks are read off the paper.',
+    'replies of its own, on helpful prompts; equal replies are ties. The band '
+    'is RLHF against the same preference model; grey marks are read off the '
+    'paper.',
     best_of.fig36,
     preference_figures.fig36,
   )

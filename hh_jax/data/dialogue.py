@@ -14,6 +14,7 @@ Reference: Bai et al. 2022, section 2 and the released comparison files.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -84,6 +85,18 @@ def conversation_ids(dialogues: Sequence[Dialogue]) -> Int[np.ndarray, 'N']:
   """
   firsts = [dialogue.first_human for dialogue in dialogues]
   return np.unique(firsts, return_inverse=True)[1]
+
+
+def conversation_keys(
+  dialogues: Sequence[Dialogue],
+) -> Int[np.ndarray, 'N']:
+  """Names the same conversations by numbers that are the same everywhere.
+
+  Each is 64 bits of the hash of the first human turn.
+  """
+  firsts = (dialogue.first_human.encode() for dialogue in dialogues)
+  digests = [hashlib.blake2b(text, digest_size=8).digest() for text in firsts]
+  return np.frombuffer(b''.join(digests), '<i8')
 
 
 def alternates(dialogue: Dialogue) -> bool:

@@ -37,3 +37,8 @@ def from_comparisons(
 def conversations_of(prompts: Sequence[Prompt]) -> np.ndarray:
   """Number of each prompt's first human turn, [N]."""
   return dialogue_lib.conversation_ids([prompt.dialogue for prompt in prompts])
+
+
+def conversation_keys(prompts: Sequence[Prompt]) -> np.ndarray:
+  """Key of each prompt's conversation, the same for every seed, [N]."""
+  return dialogue_lib.conversation_keys([prompt.dialogue for prompt in prompts])

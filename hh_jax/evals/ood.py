@@ -101,25 +101,23 @@ def auroc_draws(
   helpful_clusters: Int[np.ndarray, 'N'],
   harmful_clusters: Int[np.ndarray, 'M'],
   num_resamples: int,
-  seed: int,
 ) -> Float[np.ndarray, 'R']:
   """`auroc` of resampled conversations of either kind.
 
   Args:
     helpful: Scores.
     harmful: Scores.
-    helpful_clusters: Conversation of each.
-    harmful_clusters: Conversation of each.
+    helpful_clusters: Key of the conversation of each.
+    harmful_clusters: Key of the conversation of each.
     num_resamples: Resamples to draw (R).
-    seed: Of the draws.
   """
   order = np.argsort(helpful)
   ranked = helpful[order]
   low = np.searchsorted(ranked, harmful, 'left')
   high = np.searchsorted(ranked, harmful, 'right')
   weights = (
-    _weights(helpful_clusters, num_resamples, seed)[:, order],
-    _weights(harmful_clusters, num_resamples, seed + 1),
+    _weights(helpful_clusters, num_resamples)[:, order],
+    _weights(harmful_clusters, num_resamples),
   )
   # Weight of the helpful scores below each harmful one; ties are half.
   below = np.cumsum(np.pad(weights[0], ((0, 0), (1, 0))), axis=1)
@@ -129,9 +127,9 @@ def auroc_draws(
 
 
 def _weights(
-  clusters: np.ndarray, num_resamples: int, seed: int
+  clusters: np.ndarray, num_resamples: int
 ) -> Float[np.ndarray, 'R N']:
-  """How often each item is drawn, with its whole cluster."""
+  """How much each item weighs, with its whole cluster."""
   index = bootstrap.cluster_index(clusters, len(clusters))
-  blocks = bootstrap.resample_counts(int(index.max()) + 1, num_resamples, seed)
-  return np.concatenate([*blocks])[:, index]
+  keys = bootstrap.cluster_keys(clusters, len(clusters))
+  return bootstrap.keyed_weights(keys, num_resamples)[:, index]

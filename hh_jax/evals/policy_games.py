@@ -2,7 +2,8 @@
 
 Each held-out prompt is answered by every policy; every pair of answers is
 shown to a judge (the simulated crowd, or a held-out preference model). Equal
-texts and choices too weak to keep are no games, but counted. Elo scores are
+texts are ties: left out, they would make Elo that of the prompts on which
+policies differ. Choices too weak to keep are no games, but counted. Elo is
 maximum-likelihood. Intervals are bootstrapped over conversations: prompts with
 one first human turn, and all games on them, are drawn together.
 
@@ -32,11 +33,21 @@ class PolicyGames:
   names: tuple[str, ...]
   first: np.ndarray  # [N] int, policy
   second: np.ndarray  # [N] int, policy
-  first_won: np.ndarray  # [N] bool
+  first_won: np.ndarray  # [N] float64, 1 or 0; 1/2 where texts are equal
   prompt: np.ndarray  # [N] int
   conversation: np.ndarray  # [N] int, of the prompt
-  num_equal: int  # pairs of equal texts
-  num_weak: int  # choices dropped
+  equal: np.ndarray  # [K] int, prompt of each pair of equal texts
+  weak: np.ndarray  # [W] int, prompt of each choice dropped
+
+  @property
+  def num_equal(self) -> int:
+    """Pairs of equal texts."""
+    return len(self.equal)
+
+  @property
+  def num_weak(self) -> int:
+    """Choices dropped."""
+    return len(self.weak)
 
   def of_prompts(self, members: np.ndarray) -> PolicyGames:
     """Returns the games on the given prompts, [M] int."""
@@ -48,6 +59,8 @@ class PolicyGames:
       first_won=self.first_won[keep],
       prompt=self.prompt[keep],
       conversation=self.conversation[keep],
+      equal=self.equal[np.isin(self.equal, members)],
+      weak=self.weak[np.isin(self.weak, members)],
     )
 
 
@@ -74,13 +87,15 @@ def play(
     games_per_prompt: Games of each pair on each prompt.
   """
   names = tuple(replies)
-  rows: list[tuple[int, int, bool, int]] = []
-  num_equal = num_weak = 0
+  rows: list[tuple[int, int, float, int]] = []
+  equal: list[int] = []
+  weak: list[int] = []
   for a, b in itertools.combinations(range(len(names)), 2):
     pairs = zip(replies[names[a]], replies[names[b]], strict=True)
     for prompt, (left, right) in enumerate(pairs):
       if left == right:
-        num_equal += 1
+        equal.append(prompt)
+        rows += [(a, b, 0.5, prompt)] * games_per_prompt
         continue
       for game in range(games_per_prompt):
         # Sides are swapped every other game: no judge may favour a side.
@@ -88,19 +103,20 @@ def play(
         shown = (right, left) if is_swapped else (left, right)
         choice = judge(prompt, *shown, game)
         if choice is None:
-          num_weak += 1
+          weak.append(prompt)
           continue
-        rows.append((a, b, choice != is_swapped, prompt))
-  table = np.array(rows, np.int64).reshape(-1, 4)
+        rows.append((a, b, float(choice != is_swapped), prompt))
+  table = np.array(rows, np.float64).reshape(-1, 4)
+  first, second, prompt_of = table[:, [0, 1, 3]].T.astype(np.int64)
   return PolicyGames(
     names=names,
-    first=table[:, 0],
-    second=table[:, 1],
-    first_won=table[:, 2].astype(bool),
-    prompt=table[:, 3],
-    conversation=np.asarray(conversations)[table[:, 3]],
-    num_equal=num_equal,
-    num_weak=num_weak,
+    first=first,
+    second=second,
+    first_won=table[:, 2],
+    prompt=prompt_of,
+    conversation=np.asarray(conversations)[prompt_of],
+    equal=np.array(equal, np.int64),
+    weak=np.array(weak, np.int64),
   )
 
 
@@ -135,9 +151,9 @@ def elo_over_seeds(
       games.conversation,
       names.index(anchor),
       seeds.NUM_RESAMPLES,
-      seed,
+      seed=None,
     )
-    for seed, games in enumerate(played)
+    for games in played
   ]
   ratings = {
     name: seeds.over_seeds(
@@ -149,17 +165,41 @@ def elo_over_seeds(
   return ratings, sum(number for _, _, number in found)
 
 
+def won_over_seeds(
+  played: Sequence[PolicyGames], name: str, other: str
+) -> seeds.Estimate:
+  """Returns the share of their games that one policy won against another.
+
+  Args:
+    played: Games of the policies of every seed, by the same names.
+    name: Whose share it is; a tie is half a game won.
+    other: Against whom.
+  """
+  shares, clusters = [], []
+  for games in played:
+    own, met = games.names.index(name), games.names.index(other)
+    ahead = (games.first == own) & (games.second == met)
+    behind = (games.first == met) & (games.second == own)
+    won = np.where(ahead, games.first_won, 1 - games.first_won)
+    shares.append(won[ahead | behind])
+    clusters.append(games.conversation[ahead | behind])
+  return seeds.mean(shares, clusters)
+
+
 def _as_games(games: PolicyGames) -> elo.Games:
   return elo.Games(
     first=games.first,
     second=games.second,
-    first_won=games.first_won.astype(np.float64),
+    first_won=games.first_won,
     num_players=len(games.names),
   )
 
 
 def win_rates(games: PolicyGames) -> dict[str, Any]:
-  """Returns, for each pair 'a/b', the share [low, mid, high] that a won."""
+  """Returns, for each pair 'a/b', the share [low, mid, high] that a won.
+
+  A tie is half a game won.
+  """
   rates = {}
   for a, b in itertools.combinations(range(len(games.names)), 2):
     members = (games.first == a) & (games.second == b)

@@ -3,9 +3,8 @@
 1. A finished trial gives the numbers of its `DONE`, and intervals as their
    middles, by the path to each.
 2. Trials that differ in the seed alone are one row: the mean over seeds with
-   the 95 % percentile interval of `stats.bootstrap`, which resamples seeds. One
-   seed says nothing of others: its number has the interval that its own stage
-   measured, over items, or none.
+   the 95 % t interval of `stats.seeds`. One seed says nothing of others: its
+   number has the interval that its own stage measured, over items, or none.
 3. The values of all seeds stand in the row, too, so that nothing is lost.
 """
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from hh_jax.launch import states, sweep
 from hh_jax.launch.sweep import Trial, Values
-from hh_jax.stats import bootstrap
+from hh_jax.stats import seeds as seeds_lib
 from hh_jax.training import workdir as workdir_lib
 
 NOT_RESULTS = ('line', 'state_sha256')
@@ -90,7 +89,7 @@ def _interval(intervals: Sequence[Interval]) -> Interval | None:
   mids = np.array([mid for _, mid, _ in intervals])
   if not np.isfinite(mids).all():
     return None
-  low, mid, high = bootstrap.mean_interval(mids).tolist()
+  low, mid, high = seeds_lib.over_seeds(mids.tolist(), mids[:, None]).interval()
   return low, mid, high
 
 

@@ -280,7 +280,7 @@ def _thresholds(run: run_lib.Run) -> list[Finding]:
   rows = run.rows('thresholds')
   if not rows:
     return []
-  missed = [str(row.get('name')) for row in rows if not row.get('met')]
+  missed = [str(row.get('name')) for row in rows if row.get('met') is not True]
   text = f'{len(rows) - len(missed)} of {len(rows)} targets are met'
   text += f'; missed: {", ".join(missed)}.' if missed else '.'
   return [Finding(CAUTION if missed else GOOD, text)]

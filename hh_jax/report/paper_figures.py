@@ -56,8 +56,7 @@ def _curve(name: str, title: str, rows: Sequence[run_lib.Row]) -> Picture:
 def fig08(values: Values) -> list[Picture]:
   """How many comparisons there are of each turn, and accuracy by turn."""
   rows = run_lib.as_rows(values.get('by_turn'))
-  sizes = list(dict.fromkeys(str(row.get('size')) for row in rows))
-  counts = of(rows, size=sizes[-1]) if sizes else []
+  counts = run_lib.as_rows(values.get('turns'))
 
   def draw(axes: Axes) -> None:
     turns = [run_lib.number(row.get('turn')) or 0.0 for row in counts]

@@ -29,7 +29,7 @@ def fig01(values: Values) -> list[Picture]:
       by('policy'),
       PARAMS,
       'elo',
-      'Elo above the largest π0',
+      f'Elo above the largest π0, by {_judge(values)}',
       is_log=True,
       level=0.0,
       paper=paper_values.ELO if side == 'helpful' else {},
@@ -42,7 +42,7 @@ def fig36(values: Values) -> list[Picture]:
   """Elo against k, beside RLHF and what the preference model predicts."""
   rows = run_lib.as_rows(values.get('ladder'))
   ladder = [row for row in rows if row.get('k') is not None]
-  drawn = [{**row, 'by': 'crowd'} for row in ladder]
+  drawn = [{**row, 'by': _judge(values)} for row in ladder]
   drawn += [
     {**row, 'elo': row.get('elo_by_pm'), 'by': 'PM score'} for row in ladder
   ]
@@ -60,6 +60,12 @@ def fig36(values: Values) -> list[Picture]:
     paper=paper_values.BEST_OF,
   ).picture()
   return [_with_band(picture, of(rows, policy='rlhf'))]
+
+
+def _judge(values: Values) -> str:
+  """Who decided the games: the crowd, or a PM that stands in for it."""
+  games = run_lib.as_rows(values.get('games'))
+  return str(games[0].get('judge')) if games else 'the judge'
 
 
 def _with_band(picture: Picture, rows: Sequence[run_lib.Row]) -> Picture:
@@ -86,17 +92,16 @@ def fig14(values: Values) -> list[Picture]:
 def say_fig14(values: Values) -> str:
   """From which share of harmless prompts policies over-refuse."""
   found = run_lib.as_mapping(values.get('cure'))
-  starts = run_lib.number(found.get('over_refuses_at'))
+  named = found.get('over_refuses_at')
   cured = run_lib.number(found.get('cured_at'))
-  if starts is None:
+  tolerated = run_lib.number(found.get('tolerated'))
+  if not named:
     return 'No policy is shown to refuse helpful requests more often than π0.'
-  text = (
-    f'At {starts:.0%} harmless prompts and more the policy refuses helpful '
-  )
-  text += 'requests more often than π0'
-  if cured is None:
-    return f'{text}; no share that was tried cures it.'
-  return f'{text}; up to {cured:.0%} it is not shown to.'
+  text = f'At {named} harmless prompts the policy refuses helpful requests '
+  text += 'more often than π0'
+  if cured is None or tolerated is None:
+    return f'{text}; no lower share is shown to cure it.'
+  return f'{text}; at {cured:.0%} by less than {tolerated:.0%}, if at all.'
 
 
 def _distributions(values: Values) -> list[Picture]:

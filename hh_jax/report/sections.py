@@ -261,7 +261,7 @@ def _thresholds(run: run_lib.Run) -> layout.Section:
       'target': row.get('name'),
       'measured': row.get('value'),
       'wanted': row.get('target'),
-      'met': '✓ met' if row.get('met') else '✗ missed',
+      'met': _verdict(row.get('met')),
     }
     for row in run.rows('thresholds')
   ]
@@ -272,6 +272,12 @@ def _thresholds(run: run_lib.Run) -> layout.Section:
     tables=layout.make_table('Targets', rows),
     needs='thresholds',
   )
+
+
+def _verdict(met: table.Value) -> table.Value:
+  if isinstance(met, bool):
+    return '✓ met' if met else '✗ missed'
+  return met  # not shown
 
 
 def _reproducibility(run: run_lib.Run) -> layout.Section:

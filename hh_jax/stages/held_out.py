@@ -21,6 +21,7 @@ import numpy as np
 from hh_jax.config import DataConfig
 from hh_jax.data import mixtures
 from hh_jax.data.comparisons import SIDES, Comparison
+from hh_jax.data.dialogue import conversation_keys
 from hh_jax.evals import preference_accuracy
 from hh_jax.stages import curves, inputs, loading, preference, worlds
 from hh_jax.stages.lineage import Lineage
@@ -63,8 +64,8 @@ class Scored:
 
   @functools.cached_property
   def clusters(self) -> np.ndarray:
-    """[N] int, the first human turn of each comparison."""
-    return preference_accuracy.clusters_of(self.comparisons)
+    """[N] int, key of the conversation of each comparison."""
+    return conversation_keys([item.prompt for item in self.comparisons])
 
   @functools.cached_property
   def sides(self) -> np.ndarray:
@@ -116,14 +117,7 @@ def accuracy(scored: Sequence[Scored], side: str = ALL) -> seeds_lib.Estimate:
   return seeds_lib.mean(
     [item.correct[mask] for item, mask in zip(scored, masks)],
     [item.clusters[mask] for item, mask in zip(scored, masks)],
-    has_same_items(scored),
   )
-
-
-def has_same_items(scored: Sequence[Scored]) -> bool:
-  """Whether every seed was tested on the same comparisons."""
-  first, *others = scored
-  return all(one.comparisons == first.comparisons for one in others)
 
 
 def is_of(scored: Scored, side: str) -> np.ndarray:

@@ -199,12 +199,12 @@ def elo_by_side(
   """Returns Elo scores over all prompts and over those of each side.
 
   Raises:
-    ValueError: No game has a winner.
+    ValueError: No game was kept.
   """
   if not len(games.first):
     raise ValueError(
-      f'no game has a winner ({games.num_equal} equal texts, {games.num_weak} '
-      f'choices too weak); raise num_prompts={config.num_prompts}'
+      f'no game was kept ({games.num_weak} choices too weak); raise '
+      f'num_prompts={config.num_prompts}'
     )
   sides = np.array([prompt.side for prompt in prompts])
   parts = {'overall': games}

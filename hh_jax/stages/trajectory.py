@@ -61,8 +61,8 @@ class Trajectory:
 
   @functools.cached_property
   def clusters(self) -> np.ndarray:
-    """Conversation of each prompt, [N] int."""
-    return prompts_lib.conversations_of(self.prompts)
+    """Key of each prompt's conversation, [N] int."""
+    return prompts_lib.conversation_keys(self.prompts)
 
   @functools.cached_property
   def sides(self) -> np.ndarray:
@@ -125,11 +125,11 @@ def resampled(
     side: 'helpful', 'harmless' or '' for both.
   """
   found = []
-  for seed, (run, own) in enumerate(zip(runs, values, strict=True)):
+  for run, own in zip(runs, values, strict=True):
     members = run.sides == side if side else np.ones(len(run.sides), bool)
     found.append(
       bootstrap.mean_table(
-        own[:, members], run.clusters[members], seeds.NUM_RESAMPLES, seed
+        own[:, members], run.clusters[members], seeds.NUM_RESAMPLES
       )
     )
   return found
@@ -155,11 +155,6 @@ def estimates(tables: Sequence[Table]) -> list[seeds.Estimate]:
   ]
 
 
-def scale_of(line: PolicyLineage, pm: pathlib.Path) -> tuple[float, float]:
-  """Mean and spread of a preference model's scores of held-out comparisons.
-
-  Its zero means nothing [§B.2], and of two models trained alike one may spread
-  all of its scores wider.
-  """
-  scores = held_out.score(line, pm).scores
-  return float(scores.mean()), float(scores.std())
+def zero_of(line: PolicyLineage, pm: pathlib.Path) -> float:
+  """A preference model's mean score of held-out comparisons [§B.2]."""
+  return float(held_out.score(line, pm).scores.mean())

@@ -1,11 +1,9 @@
 """Agreement between raters, and accuracy by slices of the data.
 
-1. Pairwise agreement is the share of comparisons on which two raters (a
-   worker, a researcher, a preference model) pick the same reply; a tie of one
-   of them counts half (Bai et al. 2022, figure 10: 60-68 %).
-2. Krippendorff's α = 1 - D_observed / D_expected corrects it for chance and
-   allows gaps in the ratings; the distance between categories is an argument.
-3. Accuracy by turn is figure 8: the first turn is the easiest.
+1. Krippendorff's α = 1 - D_observed / D_expected corrects agreement for chance
+   and allows gaps in the ratings; the distance between categories is an
+   argument.
+2. Accuracy by turn is figure 8: the first turn is the easiest.
 """
 
 from __future__ import annotations
@@ -21,32 +19,6 @@ from hh_jax.stats import bootstrap
 Distance = Callable[[Float[np.ndarray, 'Q']], Float[np.ndarray, 'Q Q']]
 
 SliceRow = dict[str, str | int | list[float]]
-
-
-def pairwise_agreement(
-  first: Shaped[np.ndarray, 'N'],
-  second: Shaped[np.ndarray, 'N'],
-  clusters: Shaped[np.ndarray, 'N'] | None = None,
-  seed: int = 0,
-) -> Float[np.ndarray, '3']:
-  """Share of comparisons on which two raters agree.
-
-  Args:
-    first: Choice of one rater: > 0 for reply A, < 0 for reply B, 0 for a tie.
-      A score difference will do.
-    second: Choice of the other rater on the same comparisons.
-    clusters: Dialogue of every comparison.
-    seed: Of the resamples.
-
-  Returns:
-    `[low, mid, high]`; 0.5 is chance.
-  """
-  first, second = np.sign(first), np.sign(second)
-  if first.shape != second.shape:
-    raise ValueError(
-      f'{first.shape} and {second.shape} choices are not on the same items'
-    )
-  return bootstrap.mean_interval((1 + first * second) / 2, clusters, seed)
 
 
 def nominal_distance(
@@ -101,8 +73,6 @@ def accuracy_by_turn(
   turns: Shaped[np.ndarray, 'N'],
   correct: Shaped[np.ndarray, 'N'],
   clusters: Shaped[np.ndarray, 'N'] | None = None,
-  *,
-  max_turn: int = 0,
   seed: int = 0,
 ) -> list[SliceRow]:
   """Accuracy of every side and turn that occurs (figure 8).
@@ -112,7 +82,6 @@ def accuracy_by_turn(
     turns: Exchange of the judged reply; 1 is the first.
     correct: Whether the model preferred the chosen reply; 0.5 for a tie.
     clusters: Dialogue of every comparison.
-    max_turn: Later turns are counted with this one; 0: keep all apart.
     seed: Of the resamples.
 
   Returns:
@@ -120,7 +89,6 @@ def accuracy_by_turn(
   """
   sides, turns = np.asarray(sides), np.asarray(turns)
   correct = np.asarray(correct, np.float64)
-  turns = np.minimum(turns, max_turn) if max_turn else turns
   index = bootstrap.cluster_index(clusters, len(correct))
   rows: list[SliceRow] = []
   for side in np.unique(sides):

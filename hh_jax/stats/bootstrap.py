@@ -7,9 +7,13 @@
    sums of each cluster, so that a resample is one row of a matrix product.
 3. An interval is `[low, mid, high]`: mid is the plain estimate, low and high
    are percentiles of the resampled ones.
+4. Samples that share clusters, such as the prompts of several seeds, are
+   resampled together: each cluster's weights are drawn from its own key, so
+   that it weighs the same in every sample (the Bayesian bootstrap, whose
+   weights are exponential and need no fixed sum).
 
-Reference: Efron and Tibshirani 1993, chapter 13. The paper draws error bars
-without naming a method.
+Reference: Efron and Tibshirani 1993, chapter 13; Rubin 1981 for 4. The paper
+draws error bars without naming a method.
 """
 
 from __future__ import annotations
@@ -52,23 +56,47 @@ def resample_counts(
     yield counts.reshape(num_rows, num_clusters).astype(np.float64)
 
 
+def keyed_weights(
+  keys: Int[np.ndarray, 'C'], num_resamples: int
+) -> Float[np.ndarray, 'R C']:
+  """How much each cluster weighs in each resample, by its key alone."""
+  generators = (
+    np.random.Generator(np.random.Philox(key=int(key) % 2**64)) for key in keys
+  )
+  drawn = [each.standard_exponential(num_resamples) for each in generators]
+  return np.stack(drawn, axis=1)
+
+
+def resample_weights(
+  keys: Shaped[np.ndarray, 'C'], num_resamples: int, seed: int | None
+) -> Iterator[Float[np.ndarray, 'R C']]:
+  """Yields blocks of weights: counts, or `keyed_weights` without a seed."""
+  if seed is not None:
+    yield from resample_counts(len(keys), num_resamples, seed)
+  else:
+    yield keyed_weights(keys, num_resamples)
+
+
 def resampled_sums(
   totals: Shaped[np.ndarray, 'C F'] | scipy.sparse.csr_array,
   num_resamples: int,
-  seed: int,
+  seed: int | None,
+  keys: Shaped[np.ndarray, 'C'] | None = None,
 ) -> Float[np.ndarray, 'R F']:
   """Sums of the features of the drawn clusters, one row a resample.
 
   Args:
     totals: Sums over each cluster.
     num_resamples: Resamples to draw (R).
-    seed: Of the draws.
+    seed: Of the draws; None draws each cluster's weights from its key.
+    keys: Of the clusters; by default their numbers.
 
   Returns:
     Sums [R, F].
   """
-  blocks = resample_counts(totals.shape[0], num_resamples, seed)
-  return np.concatenate([counts @ totals for counts in blocks])
+  keys = np.arange(totals.shape[0]) if keys is None else keys
+  blocks = resample_weights(keys, num_resamples, seed)
+  return np.concatenate([weights @ totals for weights in blocks])
 
 
 def percentile_interval(
@@ -104,12 +132,33 @@ def cluster_index(
   """
   if clusters is None:
     return np.arange(num_values)
+  return _numbered(clusters, num_values)[1]
+
+
+def cluster_keys(
+  clusters: Shaped[np.ndarray, 'N'] | None, num_values: int
+) -> Shaped[np.ndarray, 'C']:
+  """The keys of the clusters in the order in which they are numbered.
+
+  Args:
+    clusters: Cluster of every value, an integer that is the same wherever the
+      cluster occurs; None: every value's place.
+    num_values: Values there are (N).
+  """
+  if clusters is None:
+    return np.arange(num_values)
+  return _numbered(clusters, num_values)[0]
+
+
+def _numbered(
+  clusters: Shaped[np.ndarray, 'N'], num_values: int
+) -> tuple[np.ndarray, np.ndarray]:
   clusters = np.asarray(clusters)
   if clusters.shape != (num_values,):
     raise ValueError(
       f'clusters have shape {clusters.shape} but there are {num_values} values'
     )
-  return np.unique(clusters, return_inverse=True)[1]
+  return np.unique(clusters, return_inverse=True)
 
 
 def mean_interval(
@@ -162,45 +211,6 @@ def mean_intervals(
   }
 
 
-def difference_interval(
-  first: Shaped[np.ndarray, 'N'],
-  second: Shaped[np.ndarray, 'M'],
-  clusters: Shaped[np.ndarray, 'N'] | None = None,
-  seed: int = 0,
-  num_resamples: int = 1000,
-  level: float = 0.95,
-  is_paired: bool = True,
-) -> Float[np.ndarray, '3']:
-  """Mean of `first` minus mean of `second`, with an interval.
-
-  Args:
-    first: Values of one system.
-    second: Values of the other; the same items in the same order if paired.
-    clusters: Dialogue of every item; paired values only.
-    seed: Of the resamples.
-    num_resamples: Resamples to draw.
-    level: Coverage in (0, 1).
-    is_paired: Whether item i of both belongs together. Unpaired samples are
-      resampled independently of each other.
-
-  Returns:
-    `[low, mid, high]` in the unit of the values.
-  """
-  first, second = _checked('first', first), _checked('second', second)
-  if is_paired:
-    if first.shape != second.shape:
-      raise ValueError(
-        f'{len(first)} and {len(second)} values cannot be paired; pass '
-        'is_paired=False for independent samples'
-      )
-    return mean_interval(first - second, clusters, seed, num_resamples, level)
-  if clusters is not None:
-    raise ValueError('clusters go with paired values; drop one of the two')
-  draws = mean_draws(first, None, num_resamples, seed)
-  draws = draws - mean_draws(second, None, num_resamples, seed + 1)
-  return percentile_interval(float(first.mean() - second.mean()), draws, level)
-
-
 def _checked(
   name: str, values: Shaped[np.ndarray, 'N']
 ) -> Float[np.ndarray, 'N']:
@@ -231,24 +241,26 @@ def mean_draws(
 
 def mean_table(
   values: Shaped[np.ndarray, 'T N'],
-  clusters: Shaped[np.ndarray, 'N'] | None,
+  clusters: Int[np.ndarray, 'N'] | None,
   num_resamples: int,
-  seed: int,
 ) -> Float[np.ndarray, 'Q T']:
   """Means of several quantities of the same items, resampled together.
 
+  Clusters weigh the same in every table that holds them.
+
   Args:
     values: T quantities of N items.
-    clusters: Dialogue of every item, or None where items are independent.
+    clusters: Key of the dialogue of every item, or None where each is its own.
     num_resamples: Resamples to draw (R).
-    seed: Of the draws.
 
   Returns:
     R + 1 rows (Q): the plain means, then those of every resample.
   """
-  index = cluster_index(clusters, values.shape[1])
+  num_items = values.shape[1]
+  index = cluster_index(clusters, num_items)
   columns = [np.bincount(index), *(np.bincount(index, row) for row in values)]
   totals = np.stack(columns, axis=1)
-  whole = totals.sum(0, keepdims=True)
-  sums = np.concatenate([whole, resampled_sums(totals, num_resamples, seed)])
+  keys = cluster_keys(clusters, num_items)
+  sums = resampled_sums(totals, num_resamples, None, keys)
+  sums = np.concatenate([totals.sum(0, keepdims=True), sums])
   return sums[:, 1:] / sums[:, :1]

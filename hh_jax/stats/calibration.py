@@ -4,10 +4,13 @@
    σ(Δ) = 1 / (1 + e^-Δ)                                            (eq. 4.2)
 2. Comparisons are sorted into bins by |Δ|; a calibrated model's accuracy in
    each bin is the mean of σ(|Δ|) there.
-3. ECE is the mean distance of the two, weighted by the bins' counts. It is
-   biased upwards, since noise adds to a distance.
+3. ECE is the mean distance of the two, weighted by the bins' counts. Noise
+   adds to a distance: its variance is taken off the square of each bin's, once
+   from the estimate and twice from a resample, which has noise of its own.
 4. The confidence slope s fits P(right) = σ(s |Δ|): above 1 the model is
    under-confident (the paper's mixture model), below 1 over-confident.
+
+Reference for 3: Kumar et al. 2019, Verified uncertainty calibration.
 """
 
 from __future__ import annotations
@@ -33,7 +36,14 @@ class CalibrationCurve:
   predicted: Float[np.ndarray, 'Q']  # mean of σ(|Δ|) in the bin
   accuracy: Float[np.ndarray, 'Q 3']  # [low, mid, high]
   count: Int[np.ndarray, 'Q']
-  ece: Float[np.ndarray, '3']  # [low, mid, high]
+  error: Float[np.ndarray, 'R']  # ECE, and on every resample after it
+
+  @property
+  def ece(self) -> Float[np.ndarray, '3']:
+    """Expected calibration error, [low, mid, high]."""
+    mid = float(self.error[0])
+    low, _, high = bootstrap.percentile_interval(mid, self.error[1:], 0.95)
+    return np.array([min(low, mid), mid, max(high, mid)])
 
 
 def calibration_curve(
@@ -44,7 +54,7 @@ def calibration_curve(
   edges: Shaped[np.ndarray, 'E'] | None = None,
   clusters: Shaped[np.ndarray, 'N'] | None = None,
   num_resamples: int = 1000,
-  seed: int = 0,
+  seed: int | None = 0,
 ) -> CalibrationCurve:
   """Bins comparisons by score gap.
 
@@ -55,7 +65,8 @@ def calibration_curve(
     edges: Ascending inner and outer bin edges in nats, instead of `num_bins`.
     clusters: Dialogue of every comparison.
     num_resamples: Resamples to draw.
-    seed: Of the resamples.
+    seed: Of the resamples; None draws the weights of each dialogue from its
+      key, the cluster.
 
   Returns:
     The curve, its intervals and the expected calibration error.
@@ -68,8 +79,9 @@ def calibration_curve(
   size = (int(index.max()) + 1, int(bins.max()) + 1)
   totals = np.stack([_spread(index, bins, x, size) for x in columns], axis=1)
   count, hits, claims = totals.sum(0)
+  keys = bootstrap.cluster_keys(clusters, len(gaps))
   draws = bootstrap.resampled_sums(
-    totals.reshape(size[0], -1), num_resamples, seed
+    totals.reshape(size[0], -1), num_resamples, seed, keys
   ).reshape(-1, 3, size[1])
   is_drawn = draws[:, 0] > 0
   accuracy = [
@@ -80,16 +92,33 @@ def calibration_curve(
     )
     for b in range(size[1])
   ]
-  drawn_ece = np.abs(draws[:, 1] - draws[:, 2]).sum(1) / draws[:, 0].sum(1)
   return CalibrationCurve(
     gap=np.bincount(bins, gaps) / count,
     predicted=claims / count,
     accuracy=np.stack(accuracy),
     count=count.astype(np.int64),
-    ece=bootstrap.percentile_interval(
-      float(np.abs(hits - claims).sum() / count.sum()), drawn_ece, 0.95
-    ),
+    error=_error(totals.sum(0), draws),
   )
+
+
+def _error(
+  whole: Float[np.ndarray, '3 Q'], draws: Float[np.ndarray, 'R 3 Q']
+) -> Float[np.ndarray, 'S']:
+  """Mean distance of accuracy and claim, less what noise adds to it.
+
+  Args:
+    whole: Count, hits and claims of each bin.
+    draws: The same of every resample.
+
+  Returns:
+    The error, then that of every resample.
+  """
+  tables = np.concatenate([whole[None], draws])
+  counts = tables[:, 0]
+  distance = (tables[:, 1] - tables[:, 2]) / np.maximum(counts, 1e-9)
+  noise = np.array([1.0] + [2.0] * len(draws))[:, None] * distance[1:].var(0)
+  distance = np.sqrt(np.maximum(distance**2 - noise, 0.0))
+  return (counts * distance).sum(1) / counts.sum(1)
 
 
 def confidence_slope(
@@ -98,8 +127,8 @@ def confidence_slope(
   *,
   clusters: Shaped[np.ndarray, 'N'] | None = None,
   num_resamples: int = 200,
-  seed: int = 0,
-) -> Float[np.ndarray, '3']:
+  seed: int | None = 0,
+) -> Float[np.ndarray, 'R']:
   """Slope of a logistic regression of being right on the gap, no intercept.
 
   Args:
@@ -107,24 +136,25 @@ def confidence_slope(
     correct: Whether the reply scored higher was the chosen one; 0.5 for a tie.
     clusters: Dialogue of every comparison.
     num_resamples: Resamples to draw.
-    seed: Of the resamples.
+    seed: Of the resamples; None draws the weights of each dialogue from its
+      key, the cluster.
 
   Returns:
-    `[low, mid, high]`: above 1 under-confident, below 1 over-confident, and
-    `MAX_SLOPE` for a model that is never wrong.
+    The slope, then that of every resample: above 1 under-confident, below 1
+    over-confident, and `MAX_SLOPE` for a model that is never wrong.
   """
   gaps, correct = _checked(gaps, correct)
   if not (gaps > 0).any():
     raise ValueError(f'all {len(gaps)} gaps are 0: they have no slope')
   index = bootstrap.cluster_index(clusters, len(gaps))
-  blocks = bootstrap.resample_counts(int(index.max()) + 1, num_resamples, seed)
+  keys = bootstrap.cluster_keys(clusters, len(gaps))
+  blocks = bootstrap.resample_weights(keys, num_resamples, seed)
   # One resample at a time: a block of counts spread over N comparisons would
   # not fit into memory.
   draws = [
     _slope(gaps, correct, row[index]) for counts in blocks for row in counts
   ]
-  mid = _slope(gaps, correct, np.ones_like(gaps))
-  return bootstrap.percentile_interval(mid, np.array(draws), 0.95)
+  return np.array([_slope(gaps, correct, np.ones_like(gaps)), *draws])
 
 
 def _checked(

@@ -186,9 +186,11 @@ def resample(
   clusters: Shaped[np.ndarray, 'G'] | None,
   anchor: int,
   num_resamples: int,
-  seed: int = 0,
+  seed: int | None = 0,
 ) -> tuple[Float[np.ndarray, 'M'], Float[np.ndarray, 'R M'], int]:
   """Ratings, and those of resampled dialogues; see `bootstrap_elo`.
+
+  Without a seed each dialogue's weights are drawn from its key, the cluster.
 
   Returns:
     Ratings, ratings on every resample, and in how many of these somebody
@@ -202,7 +204,8 @@ def resample(
     (weights, (np.tile(index, 2), cells)),
     shape=(int(index.max()) + 1, num_players**2),
   )
-  wins = bootstrap.resampled_sums(totals, num_resamples, seed)
+  keys = bootstrap.cluster_keys(clusters, len(games.first))
+  wins = bootstrap.resampled_sums(totals, num_resamples, seed, keys)
   draws, is_regularised = _fit(
     wins.reshape(-1, num_players, num_players), anchor
   )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import scipy
@@ -39,13 +40,40 @@ class SqrtKlFit:
 
 
 @dataclasses.dataclass(frozen=True)
-class OveroptimisationFit:
-  """Coefficients of a form of Gao et al. 2022, by least squares."""
+class Lines:
+  """Straight lines through many sets of points."""
 
-  alpha: float  # gain per √nat at the start
-  beta: float  # how fast it is lost
-  r2: float
-  peak: float  # √KL at which the fitted gain is largest; inf if it never falls
+  slope: Float[np.ndarray, 'Q']
+  intercept: Float[np.ndarray, 'Q']
+  r2: Float[np.ndarray, 'Q']  # 0 where nothing varies
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+  """A form of Gao et al. 2022: gain = α d + β · bend(d), d = √KL."""
+
+  name: str
+  bend: Callable[[np.ndarray], np.ndarray]
+  peak: Callable[[float], float]  # √KL of the largest gain, from α / β
+
+
+@dataclasses.dataclass(frozen=True)
+class FormFit:
+  """Coefficients of a form by least squares, a set of points an entry."""
+
+  alpha: Float[np.ndarray, 'Q']  # gain per √nat at the start
+  beta: Float[np.ndarray, 'Q']  # how fast it is lost
+  r2: Float[np.ndarray, 'Q']
+
+
+RL_FORM = Form(
+  'RL: d (α − β ln d)',
+  lambda root: -scipy.special.xlogy(root, root),
+  lambda share: float(np.exp(min(share - 1, 700.0))),  # float64 ends there
+)
+BEST_OF_N_FORM = Form(
+  'best of n: d (α − β d)', lambda root: -(root**2), lambda share: share / 2
+)
 
 
 def fit_sqrt_kl(
@@ -87,43 +115,52 @@ def fit_sqrt_kl(
   )
 
 
-def fit_rl_form(
-  kl: Shaped[np.ndarray, 'N'], gain: Shaped[np.ndarray, 'N']
-) -> OveroptimisationFit:
-  """Fits gain = d (α - β ln d), d = √KL, the form for RL.
+def fit_lines(
+  roots: Float[np.ndarray, 'Q N'], rewards: Float[np.ndarray, 'Q N']
+) -> Lines:
+  """Fits R = R(0) + slope √KL to every row of points."""
+  away = roots - roots.mean(1, keepdims=True)
+  above = rewards - rewards.mean(1, keepdims=True)
+  spread, rise = (away**2).sum(1), (away * above).sum(1)
+  if len(roots[0]) < 2 or not (spread > 0).all():
+    raise ValueError(
+      f'{len(roots[0])} points at one √KL fix no line; two different are needed'
+    )
+  slope = rise / spread
+  total = (above**2).sum(1)
+  explained = np.divide(
+    slope * rise, total, out=np.zeros_like(total), where=total > 0
+  )
+  return Lines(slope, rewards.mean(1) - slope * roots.mean(1), explained)
+
+
+def fit_form(
+  form: Form, kl: Shaped[np.ndarray, 'Q N'], gain: Shaped[np.ndarray, 'Q N']
+) -> FormFit:
+  """Fits α and β of a form to every row of points.
 
   Args:
-    kl: Divergence from the initial policy, nats; points at 0 say nothing.
-    gain: Reward above that of the initial policy.
-
-  Returns:
-    α, β, R² and the peak at d = exp(α / β - 1).
-  """
-  root, gain = _points(kl, gain)
-  root, gain = root[root > 0], gain[root > 0]
-  alpha, beta, r2 = _two_terms(root, -root * np.log(root), gain)
-  # Beyond e^700 the peak is as good as never, and float64 ends.
-  falls = beta > 0 and alpha / beta < 700
-  peak = math.exp(alpha / beta - 1) if falls else math.inf
-  return OveroptimisationFit(alpha, beta, r2, peak)
-
-
-def fit_best_of_n_form(
-  kl: Shaped[np.ndarray, 'N'], gain: Shaped[np.ndarray, 'N']
-) -> OveroptimisationFit:
-  """Fits gain = d (α - β d), d = √KL, the form for best-of-n.
-
-  Args:
+    form: `RL_FORM` or `BEST_OF_N_FORM`.
     kl: Divergence from the initial policy, nats; see `best_of_n_kl`.
     gain: Reward above that of the initial policy.
-
-  Returns:
-    α, β, R² and the peak at d = α / 2β.
   """
   root, gain = _points(kl, gain)
-  alpha, beta, r2 = _two_terms(root, -(root**2), gain)
-  peak = alpha / (2 * beta) if beta > 0 else math.inf
-  return OveroptimisationFit(alpha, beta, r2, peak)
+  bend = form.bend(root)
+  squares, bends = (root**2).sum(1), (bend**2).sum(1)
+  both = (root * bend).sum(1)
+  # What is left of 1 - cos² of two equal directions is rounding.
+  size = squares * bends - both**2
+  if not (size > 1e-12 * squares * bends).all():
+    raise ValueError(
+      f'{gain.shape[1]} points do not fix α and β: two different √KL are needed'
+    )
+  rise, fall = (root * gain).sum(1), (bend * gain).sum(1)
+  alpha = (bends * rise - both * fall) / size
+  beta = (squares * fall - both * rise) / size
+  fitted = alpha[:, None] * root + beta[:, None] * bend
+  spread = ((gain - gain.mean(1, keepdims=True)) ** 2).sum(1)
+  missed = ((gain - fitted) ** 2).sum(1)
+  return FormFit(alpha, beta, 1 - missed / np.where(spread > 0, spread, np.inf))
 
 
 def best_of_n_kl(n: int) -> float:
@@ -207,30 +244,13 @@ def _first_for_good(is_apart: Bool[np.ndarray, 'N']) -> int | None:
 
 
 def _points(
-  kl: Shaped[np.ndarray, 'N'], reward: Shaped[np.ndarray, 'N']
-) -> tuple[Float[np.ndarray, 'N'], Float[np.ndarray, 'N']]:
+  kl: Shaped[np.ndarray, '... N'], reward: Shaped[np.ndarray, '... N']
+) -> tuple[Float[np.ndarray, '... N'], Float[np.ndarray, '... N']]:
   kl, reward = np.asarray(kl, np.float64), np.asarray(reward, np.float64)
-  if kl.shape != reward.shape or kl.ndim != 1:
+  if kl.shape != reward.shape or not kl.ndim:
     raise ValueError(
       f'kl of shape {kl.shape} and reward of shape {reward.shape} are no '
       'points of one curve'
     )
   # An estimate of a divergence near 0 may come out below it.
   return np.sqrt(np.maximum(kl, 0)), reward
-
-
-def _two_terms(
-  first: Float[np.ndarray, 'N'],
-  second: Float[np.ndarray, 'N'],
-  gain: Float[np.ndarray, 'N'],
-) -> tuple[float, float, float]:
-  features = np.stack([first, second], axis=1)
-  if np.linalg.matrix_rank(features) < 2:
-    raise ValueError(
-      f'{len(gain)} points do not fix α and β: two different √KL are needed'
-    )
-  weights, *_ = np.linalg.lstsq(features, gain, rcond=None)
-  residual = ((gain - features @ weights) ** 2).sum()
-  spread = ((gain - gain.mean()) ** 2).sum()
-  r2 = float(1 - residual / spread) if spread > 0 else 1.0
-  return float(weights[0]), float(weights[1]), r2

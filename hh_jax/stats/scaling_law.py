@@ -60,10 +60,10 @@ def fit(
     axis=1,
   )
   solve = np.linalg.pinv(table)  # [3, M]
-  mids = solve @ np.array([estimate.mid for estimate in accuracies])
-  draws = solve @ np.stack([estimate.draws for estimate in accuracies])
+  tables = np.stack([estimate.table for estimate in accuracies])
+  fitted = np.tensordot(solve, tables, axes=1)  # [3, S, R + 1]
   names = ('intercept', 'per_ln_params', 'per_ln_comparisons')
   return {
-    name: Estimate(float(mid), drawn).interval()
-    for name, mid, drawn in zip(names, mids, draws, strict=True)
+    name: Estimate(own).interval()
+    for name, own in zip(names, fitted, strict=True)
   }

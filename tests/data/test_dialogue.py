@@ -28,6 +28,10 @@ def test_conversations_are_those_of_the_first_human_turn():
   ids = dialogue_lib.conversation_ids(dialogues)
   assert ids[0] == ids[2]
   assert sorted(set(ids)) == [0, 1, 2]
+  keys = dialogue_lib.conversation_keys(dialogues)
+  assert keys[0] == keys[2] and len(set(keys)) == 3
+  # The same whatever else there is.
+  assert dialogue_lib.conversation_keys(dialogues[1:2]) == keys[1]
 
 
 @hypothesis.given(_DIALOGUE)

@@ -86,24 +86,23 @@ def test_auroc_counts_pairs_and_ties_half():
 def test_resampled_areas_surround_the_plain_one():
   helpful, harmful = make(0, 300), make(1, 200) + 1.0
   singles = np.arange(300), np.arange(200)
-  draws = ood.auroc_draws(helpful, harmful, *singles, 400, 0)
+  draws = ood.auroc_draws(helpful, harmful, *singles, 400)
   plain = ood.auroc(helpful, harmful)
   assert draws.mean() == pytest.approx(plain, abs=0.01)
   assert 0.01 < draws.std() < 0.04
   # Four prompts of a conversation that score alike are one observation.
   repeated = [np.repeat(x, 4) for x in (helpful, harmful, *singles)]
-  again = ood.auroc_draws(*repeated, 400, 0)
+  again = ood.auroc_draws(*repeated, 400)
   np.testing.assert_allclose(again, draws)
 
 
-def test_a_resample_is_the_plain_area_of_what_it_drew():
+def test_a_resample_is_the_area_by_its_weights():
   helpful, harmful = make(0, 30).round(1), make(1, 20).round(1)
   singles = np.arange(30), np.arange(20)
-  draws = ood.auroc_draws(helpful, harmful, *singles, 5, 3)
-  weights = (
-    ood._weights(singles[0], 5, 3).astype(int),
-    ood._weights(singles[1], 5, 4).astype(int),
-  )
-  for draw, *counts in zip(draws, *weights):
-    drawn = [np.repeat(x, n) for x, n in zip((helpful, harmful), counts)]
-    assert draw == pytest.approx(ood.auroc(*drawn))
+  draws = ood.auroc_draws(helpful, harmful, *singles, 5)
+  beaten = harmful[:, None] > helpful
+  beaten = beaten + 0.5 * (harmful[:, None] == helpful)
+  usual, others = (ood._weights(own, 5) for own in singles)
+  expected = np.einsum('rh,hu,ru->r', others, beaten, usual)
+  expected /= usual.sum(1) * others.sum(1)
+  np.testing.assert_allclose(draws, expected)

@@ -1,6 +1,7 @@
 """Games between policies: what is played, counted and rated."""
 
 import numpy as np
+import pytest
 
 from hh_jax.evals import policy_games
 
@@ -19,11 +20,23 @@ def noisy_judge(number, a, b, game):
   return bool(rng.random() < 1 / (1 + np.exp(-gap)))
 
 
-def test_every_pair_is_played_and_equal_texts_are_counted():
+def test_every_pair_is_played_and_equal_texts_are_ties():
   games = policy_games.play(REPLIES, APART, noisy_judge, 2)
   assert games.num_equal == 1  # pi0 and rlhf agree on the last prompt
-  assert len(games.first) == (40 + 40 + 39) * 2
+  assert len(games.first) == (40 + 40 + 40) * 2
   assert games.num_weak == 0
+  np.testing.assert_array_equal(games.prompt[games.first_won == 0.5], [39, 39])
+
+
+def test_elo_counts_prompts_on_which_policies_say_the_same():
+  """One that differs on a tenth of prompts and wins there is hardly better."""
+  replies = {'pi0': ['bad'] * 40, 'near': ['bad'] * 36 + ['good'] * 4}
+  games = policy_games.play(
+    replies, APART, lambda _, a, b, game: a == 'good', 1
+  )
+  assert policy_games.win_rates(games)['pi0/near']['wins'][1] == 0.45
+  rated = policy_games.elo_table(games, 'pi0', 50).ratings['near'][1]
+  np.testing.assert_allclose(rated, 400 * np.log10(0.55 / 0.45))
 
 
 def test_weak_choices_are_dropped_and_counted():
@@ -33,7 +46,8 @@ def test_weak_choices_are_dropped_and_counted():
     lambda number, a, b, game: None if game else noisy_judge(number, a, b, 0),
     2,
   )
-  assert games.num_weak == len(games.first) == 119
+  assert games.num_weak == 119
+  assert len(games.first) == 119 + 2  # and two ties
 
 
 def test_a_judge_that_favours_the_first_reply_favours_nobody():
@@ -53,11 +67,22 @@ def test_elo_orders_the_policies_and_anchors_the_first():
   assert table['best_of_16'][1] < table['rlhf'][1]
 
 
+def test_the_share_won_is_that_of_games_between_the_two():
+  games = policy_games.play(REPLIES, APART, noisy_judge, 2)
+  rates = policy_games.win_rates(games)['best_of_16/rlhf']['wins']
+  won = policy_games.won_over_seeds([games, games], 'rlhf', 'best_of_16')
+  assert won.mid == pytest.approx(1 - rates[1])
+  back = policy_games.won_over_seeds([games], 'best_of_16', 'rlhf')
+  assert back.mid == pytest.approx(rates[1])
+
+
 def test_a_part_of_the_prompts():
   games = policy_games.play(REPLIES, APART, noisy_judge, 1)
   part = games.of_prompts(np.array([3]))
   assert set(part.prompt) == {3}
   assert len(part.first) == 3
+  assert (part.num_equal, games.num_equal) == (0, 1)
+  assert games.of_prompts(np.array([39])).num_equal == 1
 
 
 def test_fits_in_which_somebody_never_lost_are_counted():

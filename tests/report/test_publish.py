@@ -189,20 +189,30 @@ def test_rlhf_is_a_band_over_the_ladder_of_k():
     for k in (1, 4)
   ]
   ladder.append({'policy': 'rlhf', 'k': None, 'elo': [20.0, 30.0, 40.0]})
-  (picture,) = preference_figures.fig36({'ladder': ladder})
+  games = [{'judge': 'test PM'}]
+  (picture,) = preference_figures.fig36({'ladder': ladder, 'games': games})
   lines = style.figure_of([picture]).axes[0].lines
   assert [30.0, 30.0] in [list(line.get_ydata()) for line in lines]
-  assert len(picture.rows) == 4
+  assert [row['by'] for row in picture.rows] == ['test PM'] * 2 + [
+    'PM score'
+  ] * 2
+
+
+def test_elo_says_who_judged():
+  pictures = preference_figures.fig01({'games': [{'judge': 'test PM'}]})
+  assert {p.y_label for p in pictures} == {
+    'Elo above the largest π0, by test PM'
+  }
 
 
 @pytest.mark.parametrize(
   'cure, said',
   [
-    ((0.9, 0.5), 'At 90% .*; up to 50% it is not shown to'),
-    ((0.0, None), 'no share that was tried cures it'),
-    ((None, 1.0), 'No policy is shown to refuse'),
+    (('90%, 100%', 0.5), 'At 90%, 100% harmless .*; at 50% by less than 5%'),
+    (('0%', None), 'no lower share is shown to cure it'),
+    ((None, None), 'No policy is shown to refuse'),
   ],
 )
 def test_over_refusal_in_words(cure, said):
-  found = dict(zip(('over_refuses_at', 'cured_at'), cure))
+  found = dict(zip(('over_refuses_at', 'cured_at'), cure), tolerated=0.05)
   assert re.search(said, preference_figures.say_fig14({'cure': found}))

@@ -159,12 +159,12 @@ def test_elo_by_side_uses_the_games_of_that_side():
   assert helpful == pytest.approx(400 * np.log10(7), rel=0.1)
 
 
-def test_games_without_a_winner_are_no_elo():
+def test_without_a_game_there_is_no_elo():
   games = policy_games.play(
-    {'pi0': ['a'], 'rlhf': ['a']}, np.zeros(1), lambda *_: None, 2
+    {'pi0': ['a'], 'rlhf': ['b']}, np.zeros(1), lambda *_: None, 2
   )
   with pytest.raises(
-    ValueError, match=r'no game .* \(1 equal .* num_prompts=1'
+    ValueError, match=r'no game was kept \(2 choices .* num_prompts=1'
   ):
     policy_comparison.elo_by_side(
       EvaluateConfig(num_prompts=1), games, prompts()[:1]

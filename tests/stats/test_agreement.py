@@ -18,20 +18,6 @@ _PUBLISHED = np.array(
 )
 
 
-def test_pairwise_agreement_counts_ties_half():
-  first = np.array([2.0, -1.0, 0.0, 3.0])
-  second = np.array([0.5, 1.0, 1.0, 0.1])
-  assert agreement.pairwise_agreement(first, second)[1] == 2.5 / 4
-
-
-def test_pairwise_agreement_of_strangers_is_chance():
-  rng = np.random.default_rng(0)
-  low, _, high = agreement.pairwise_agreement(
-    rng.normal(size=3000), rng.normal(size=3000)
-  )
-  assert low < 0.5 < high
-
-
 def test_alpha_of_the_published_example():
   nominal = agreement.krippendorff_alpha(_PUBLISHED)
   ordinal = agreement.krippendorff_alpha(_PUBLISHED, agreement.ordinal_distance)
@@ -67,16 +53,11 @@ def test_accuracy_by_turn_counts_every_slice():
   sides = np.array(['helpful'] * 4 + ['harmless'] * 2)
   turns = np.array([1, 1, 2, 5, 1, 1])
   correct = np.array([1, 0, 1, 0, 0.5, 1])
-  rows = agreement.accuracy_by_turn(sides, turns, correct, max_turn=2)
+  rows = agreement.accuracy_by_turn(sides, turns, correct)
   assert [(r['side'], r['turn'], r['count']) for r in rows] == [
     ('harmless', 1, 2),
     ('helpful', 1, 2),
-    ('helpful', 2, 2),
+    ('helpful', 2, 1),
+    ('helpful', 5, 1),
   ]
-  assert [r['accuracy'][1] for r in rows] == [0.75, 0.5, 0.5]
-  assert len(agreement.accuracy_by_turn(sides, turns, correct)) == 4
-
-
-def test_raters_of_different_items_are_refused():
-  with pytest.raises((ValueError, TypeError)):
-    agreement.pairwise_agreement(np.ones(2), np.ones(3))
+  assert [r['accuracy'][1] for r in rows] == [0.75, 0.5, 1.0, 0.0]

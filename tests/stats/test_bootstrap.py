@@ -59,35 +59,12 @@ def test_same_seed_same_interval():
   assert not np.array_equal(first, bootstrap.mean_interval(values, seed=2))
 
 
-def test_pairing_removes_what_items_share():
-  rng = np.random.default_rng(4)
-  shared = rng.normal(0, 10, 400)
-  second = shared + rng.normal(size=400)
-  first = shared + 1 + rng.normal(size=400)
-  paired = bootstrap.difference_interval(first, second)
-  loose = bootstrap.difference_interval(first, second, is_paired=False)
-  assert paired[1] == pytest.approx(loose[1])
-  assert 0 < paired[0] < paired[1] < paired[2]
-  assert np.ptp(paired) < 0.3 * np.ptp(loose)
-
-
-def test_unpaired_samples_are_resampled_apart():
-  same = np.arange(10.0)
-  interval = bootstrap.difference_interval(same, same, is_paired=False)
-  assert interval[0] < 0 < interval[2]
-  np.testing.assert_array_equal(bootstrap.difference_interval(same, same), 0)
-
-
 @pytest.mark.parametrize(
   ('call', 'words'),
   [
     (lambda: bootstrap.mean_interval(np.array([])), 'no list of values'),
     (lambda: bootstrap.mean_interval(np.array([1, np.nan])), '1 of 2 values'),
     (lambda: bootstrap.mean_interval(np.ones(3), level=1.0), 'outside'),
-    (
-      lambda: bootstrap.difference_interval(np.ones(3), np.ones(2)),
-      'is_paired=False',
-    ),
   ],
 )
 def test_errors_name_the_values(call, words):
@@ -114,9 +91,18 @@ def test_groups_are_averaged_each_in_the_order_asked():
 def test_a_table_resamples_every_quantity_as_it_would_alone():
   values = np.random.default_rng(3).normal(size=(3, 40))
   clusters = np.arange(40) // 3
-  table = bootstrap.mean_table(values, clusters, 200, seed=4)
+  table = bootstrap.mean_table(values, clusters, 200)
   assert table.shape == (201, 3)
   np.testing.assert_allclose(table[0], values.mean(1), atol=1e-12)
   for place, row in enumerate(values):
-    alone = bootstrap.mean_draws(row, clusters, 200, seed=4)
-    np.testing.assert_allclose(table[1:, place], alone, atol=1e-12)
+    alone = bootstrap.mean_table(row[None], clusters, 200)
+    np.testing.assert_allclose(table[:, [place]], alone, atol=1e-12)
+
+
+def test_a_cluster_weighs_the_same_wherever_it_is_drawn():
+  keys = np.array([7, -(2**62), 3])
+  weights = bootstrap.keyed_weights(keys, 4000)
+  again = bootstrap.keyed_weights(keys[::-1], 4000)
+  np.testing.assert_array_equal(weights, again[:, ::-1])
+  np.testing.assert_allclose(weights.mean(0), 1, atol=0.06)
+  np.testing.assert_allclose(np.corrcoef(weights.T), np.eye(3), atol=0.06)

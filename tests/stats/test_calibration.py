@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hh_jax.stats import calibration
+from hh_jax.stats import bootstrap, calibration
 
 
 def _simulated(slope, num=20_000, seed=0):
@@ -22,10 +22,14 @@ def test_a_calibrated_model_lies_on_the_logistic_line():
   assert (np.diff(curve.accuracy, axis=1) > 0).all()
 
 
+def _interval(table):
+  return bootstrap.percentile_interval(table[0], table[1:], 0.95)
+
+
 @pytest.mark.parametrize('slope', [0.4, 1.0, 1.8])
 def test_slope_recovers_the_confidence(slope):
-  low, mid, high = calibration.confidence_slope(
-    *_simulated(slope), num_resamples=60
+  low, mid, high = _interval(
+    calibration.confidence_slope(*_simulated(slope), num_resamples=60)
   )
   assert low < slope < high
   assert mid == pytest.approx(slope, abs=0.08)
@@ -34,10 +38,28 @@ def test_slope_recovers_the_confidence(slope):
 def test_ece_of_a_hand_made_bin():
   gaps = np.full(4, np.log(3))  # claims 0.75
   curve = calibration.calibration_curve(
-    gaps, np.array([1, 1, 0, 0]), edges=np.array([0.0, 2.0])
+    gaps,
+    np.array([1, 1, 0, 0]),
+    edges=np.array([0.0, 2.0]),
+    clusters=np.zeros(4, int),  # of one dialogue: no noise to take off
   )
   assert curve.ece[1] == pytest.approx(0.25)
   np.testing.assert_allclose(curve.predicted, [0.75])
+
+
+def test_noise_alone_is_no_calibration_error():
+  """Ten bins of 100 are off by 0.03 on average when nothing is wrong."""
+  curves = [
+    calibration.calibration_curve(*_simulated(1.0, 1000, s), num_resamples=100)
+    for s in range(8)
+  ]
+  plain = [
+    (np.abs(c.accuracy[:, 1] - c.predicted) * c.count).sum() / 1000
+    for c in curves
+  ]
+  assert np.mean(plain) > 0.03
+  assert np.mean([c.ece[1] for c in curves]) < 0.6 * np.mean(plain)
+  assert all(c.ece[0] < 0.01 for c in curves)
 
 
 def test_ece_interval_holds_the_ece_of_a_miscalibrated_model():
@@ -65,10 +87,10 @@ def test_clusters_widen_the_intervals():
   assert (
     np.ptp(naive.accuracy, axis=1) < 0.7 * np.ptp(sound.accuracy, axis=1)
   ).all()
-  wide = calibration.confidence_slope(
-    *repeated, clusters=clusters, num_resamples=80
+  wide = _interval(
+    calibration.confidence_slope(*repeated, clusters=clusters, num_resamples=80)
   )
-  narrow = calibration.confidence_slope(*repeated, num_resamples=80)
+  narrow = _interval(calibration.confidence_slope(*repeated, num_resamples=80))
   assert np.ptp(narrow) < 0.7 * np.ptp(wide)
 
 

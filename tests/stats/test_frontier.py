@@ -39,18 +39,40 @@ def test_a_slightly_negative_divergence_counts_as_none():
   assert fit.slope == pytest.approx(1)
 
 
+def fit_one(form, root, gain):
+  """α, β and R² of one set of points."""
+  found = frontier.fit_form(form, root[None] ** 2, gain[None])
+  return found.alpha[0], found.beta[0], found.r2[0]
+
+
 def test_forms_of_overoptimisation():
   root = np.linspace(0, 6, 25)
   with np.errstate(divide='ignore', invalid='ignore'):
     gain = np.where(root > 0, root * (1.1 - 0.5 * np.log(root)), 0)
-  rl = frontier.fit_rl_form(root**2, gain)
-  assert (rl.alpha, rl.beta) == pytest.approx((1.1, 0.5))
-  assert rl.peak == pytest.approx(math.exp(1.1 / 0.5 - 1))
-  best = frontier.fit_best_of_n_form(root**2, root * (0.9 - 0.1 * root))
-  assert (best.alpha, best.beta, best.peak) == pytest.approx((0.9, 0.1, 4.5))
-  assert best.r2 == pytest.approx(1)
-  rising = frontier.fit_best_of_n_form(root**2, root * (0.9 + 0.1 * root))
-  assert rising.peak == math.inf
+  rl, best = frontier.RL_FORM, frontier.BEST_OF_N_FORM
+  assert fit_one(rl, root, gain) == pytest.approx((1.1, 0.5, 1.0))
+  assert rl.peak(2.2) == pytest.approx(math.exp(1.1 / 0.5 - 1))
+  bent = root * (0.9 - 0.1 * root)
+  assert fit_one(best, root, bent) == pytest.approx((0.9, 0.1, 1.0))
+  assert best.peak(9.0) == 4.5
+  rising = root * (0.9 + 0.1 * root)
+  assert fit_one(best, root, rising)[1] == pytest.approx(-0.1)
+
+
+def test_many_fits_at_once_are_those_of_least_squares():
+  rng = np.random.default_rng(0)
+  roots = np.sort(rng.uniform(0.5, 3, size=(4, 9)), axis=1)
+  gains = roots * (0.5 - 0.1 * roots) + rng.normal(scale=0.1, size=(4, 9))
+  lines = frontier.fit_lines(roots, gains)
+  fit = frontier.fit_form(frontier.BEST_OF_N_FORM, roots**2, gains)
+  for row, (x, y) in enumerate(zip(roots, gains, strict=True)):
+    alone = frontier.fit_sqrt_kl(x**2, y, 0.0, 9.0)
+    found = lines.slope[row], lines.intercept[row], lines.r2[row]
+    assert found == pytest.approx((alone.slope, alone.intercept, alone.r2))
+    weights = np.linalg.lstsq(np.stack([x, -(x**2)], 1), y, rcond=None)[0]
+    np.testing.assert_allclose([fit.alpha[row], fit.beta[row]], weights)
+  with pytest.raises(ValueError, match='at one √KL'):
+    frontier.fit_lines(np.ones((1, 3)), np.ones((1, 3)))
 
 
 def test_best_of_n_divergence():
@@ -82,7 +104,14 @@ def test_parting_needs_disjoint_intervals_and_to_last():
       lambda: frontier.fit_sqrt_kl(np.ones(4), np.ones(4), 0.0, 3.0),
       'three at different',
     ),
-    (lambda: frontier.fit_rl_form(np.ones(3), np.ones(3)), 'two different'),
+    (
+      lambda: fit_one(frontier.RL_FORM, np.ones(3), np.ones(3)),
+      'two different',
+    ),
+    (
+      lambda: fit_one(frontier.BEST_OF_N_FORM, np.full(4, 2.0), np.ones(4)),
+      'two different',
+    ),
   ],
 )
 def test_errors_name_the_values(call, words):

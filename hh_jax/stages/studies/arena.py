@@ -45,8 +45,8 @@ class Entrants:
 
   @functools.cached_property
   def clusters(self) -> np.ndarray:
-    """Conversation of each prompt, [N] int."""
-    return prompts_lib.conversations_of(self.prompts)
+    """Key of each prompt's conversation, [N] int."""
+    return prompts_lib.conversation_keys(self.prompts)
 
   @functools.cached_property
   def sides(self) -> np.ndarray:

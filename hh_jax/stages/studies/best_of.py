@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from hh_jax.stages import (
   policy_lineage,
   rejection,
   targets,
+  trajectory,
   worlds,
 )
 from hh_jax.stages.policy_lineage import TEST, TRAIN, PolicyLineage
@@ -44,7 +45,6 @@ from hh_jax.stages.trajectory import GOLD, Table, Trajectory
 from hh_jax.stats import bootstrap, elo, frontier, seeds
 
 RLHF = 'rlhf'
-FORM = 'best of n: d (α − β d)'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Sampled:
 
   @functools.cached_property
   def clusters(self) -> np.ndarray:
-    """Conversation of each prompt, [N] int."""
-    return prompts_lib.conversations_of(self.prompts)
+    """Key of each prompt's conversation, [N] int."""
+    return prompts_lib.conversation_keys(self.prompts)
 
   def gold(self) -> np.ndarray:
     """Gold utility of each reply, [N, k] float64."""
@@ -131,8 +131,7 @@ def against_halves(
       judge,
       ns,
       tuple(
-        _resampled(replies, values[judge], ns, seed)
-        for seed, (replies, values) in enumerate(found)
+        _resampled(replies, values[judge], ns) for replies, values in found
       ),
     )
     for judge in found[0][1]
@@ -147,11 +146,11 @@ def powers_of_two(most: int) -> Iterator[int]:
 
 
 def _resampled(
-  replies: Sampled, values: np.ndarray, ns: Sequence[int], seed: int
+  replies: Sampled, values: np.ndarray, ns: Sequence[int]
 ) -> Table:
   gain = best_of_n_means(replies.found.scores, values, ns)
   gain = gain - values.mean(1)
-  return bootstrap.mean_table(gain, replies.clusters, seeds.NUM_RESAMPLES, seed)
+  return bootstrap.mean_table(gain, replies.clusters, seeds.NUM_RESAMPLES)
 
 
 def best_of_n_means(
@@ -193,9 +192,8 @@ def forms(found: Sequence[Curve]) -> Rows:
   return [
     {
       'judge': curve.judge,
-      'form': FORM,
       **fits.form(
-        frontier.fit_best_of_n_form,
+        frontier.BEST_OF_N_FORM,
         [np.broadcast_to(np.sqrt(curve.kl), own.shape) for own in curve.gains],
         curve.gains,
       ),
@@ -219,17 +217,15 @@ def fig36(config: BestOfConfig, workdir: pathlib.Path) -> dict[str, Any]:
   played = [arena.play(own, config.games_per_prompt) for own in entered]
   anchor = name_of(config.ks[0])
   ratings, num_regularised = policy_games.elo_over_seeds(played, anchor)
-  divergences = {
-    **{name_of(k): frontier.best_of_n_kl(k) for k in config.ks},
-    RLHF: _divergence(policies),
-  }
   ladder = []
-  for name, k in zip(divergences, (*config.ks, None), strict=True):
+  for k in (*config.ks, None):
+    name = name_of(k) if k else RLHF
     pm_gain = arena.gain(entered, [own.scores for own in entered], name, anchor)
     row = {
       'policy': name,
       'k': k,
-      'kl': divergences[name],
+      'kl_bound': frontier.best_of_n_kl(k) if k else None,
+      'kl': None if k else divergence(policies).interval(),
       'elo': ratings[name].interval(),
       'pm_gain': pm_gain.interval(),
       'elo_by_pm': [float(elo.score_to_elo(x)) for x in pm_gain.interval()],
@@ -245,22 +241,28 @@ def fig36(config: BestOfConfig, workdir: pathlib.Path) -> dict[str, Any]:
     'resamples': {'regularised': num_regularised},
   }
   if entered[0].has_gold:
-    values['targets'] = targets_of(ladder)
+    values['targets'] = targets_of(ratings, config.ks)
   return values
 
 
-def targets_of(ladder: Rows) -> Rows:
-  """The lab's ladder against what the paper finds."""
-  rated = {row['policy']: row['elo'][1] for row in ladder}
-  ks = [row for row in ladder if row['k'] is not None]
-  steps = np.diff([row['elo'][1] for row in ks])
-  most = ks[-1]['k']
-  return [
-    targets.above('least rise of Elo from one k to the next', steps.min(), 0.0),
-    targets.at_least(
-      f'Elo of RLHF less best of {most}', rated[RLHF] - ks[-1]['elo'][1], 0.0
-    ),
+def targets_of(
+  ratings: Mapping[str, seeds.Estimate], ks: Sequence[int]
+) -> Rows:
+  """The lab's ladder against what the paper finds.
+
+  Args:
+    ratings: Elo of the best of each k and of RLHF.
+    ks: Ascending.
+  """
+  names = [name_of(k) for k in ks]
+  steps = [
+    targets.above(
+      f'Elo of {more} less {less}', ratings[more] - ratings[less], 0
+    )
+    for less, more in itertools.pairwise(names)
   ]
+  last = ratings[RLHF] - ratings[names[-1]]
+  return [*steps, targets.at_least(f'Elo of RLHF less {names[-1]}', last, 0)]
 
 
 def name_of(k: int) -> str:
@@ -308,10 +310,7 @@ def blocks(found: Candidates, ks: Sequence[int]) -> dict[str, Candidates]:
   }
 
 
-def _divergence(policies: Sequence[Trajectory]) -> float:
+def divergence(policies: Sequence[Trajectory]) -> seeds.Estimate:
   """KL of trained policies from π0 on helpful prompts at their end, nats."""
-  return float(
-    np.mean(
-      [run.known('kl')[-1, run.sides == 'helpful'].mean() for run in policies]
-    )
-  )
+  kl = [run.known('kl')[-1:] for run in policies]
+  return trajectory.estimates(trajectory.resampled(policies, kl, 'helpful'))[0]

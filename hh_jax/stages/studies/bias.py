@@ -37,7 +37,7 @@ def fig12(config: BiasConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Both panels, of the largest preference model of the first seed."""
   line = lineage.largest(config, workdir)
   run = loading.load_run(line.pm(line.pmp()))
-  found: dict[str, Any] = {}
+  found: dict[str, Any] = {'shown': {'size': line.size, 'seed': line.seed}}
   replies = first_replies(config, line)
   if replies:
     found |= harm(run, replies)

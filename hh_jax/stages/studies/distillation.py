@@ -19,8 +19,9 @@ import numpy as np
 from hh_jax.config import FigureConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.stages import lineage, prompt_effect
+from hh_jax.stages.studies import pm_targets
 from hh_jax.stages.studies.scaling import Rows
-from hh_jax.stats import bootstrap, seeds
+from hh_jax.stats import seeds
 from hh_jax.training import metrics
 
 NUM_POINTS = 16  # of a curve, evenly in the logarithm of steps
@@ -40,7 +41,11 @@ def fig30(config: FigureConfig, workdir: pathlib.Path) -> dict[str, Any]:
     for effect in effects_of([folders[line] for line in own]):
       effects.append({**row, **effect})
   values: dict[str, Any] = {'curves': curves}
-  return values | ({'effects': effects} if effects else {})
+  if not effects:
+    return values
+  largest = [row for row in effects if row['size'] == config.sizes[-1]]
+  held = pm_targets.of_distillation(largest)
+  return values | {'effects': effects, 'targets': held}
 
 
 def curve(folders: Sequence[pathlib.Path]) -> Rows:
@@ -86,25 +91,12 @@ def effects_of(folders: Sequence[pathlib.Path]) -> Rows:
         [one.student for one in gains],
       )
     )
-    effect = prompted.interval()
     rows.append(
       {
         'side': side,
-        'prompted': effect,
+        'prompted': prompted.interval(),
         'student': student.interval(),
-        'share': share(student, prompted) if effect[0] > 0 else None,
+        'share': seeds.ratio(student, prompted),
       }
     )
   return rows
-
-
-def share(part: seeds.Estimate, whole: seeds.Estimate) -> list[float]:
-  """[low, mid, high] of a part of an effect that is known to be positive.
-
-  Resamples in which the whole is not positive, at most one in forty, say
-  nothing about a part of it and are left out.
-  """
-  kept = whole.draws > 0
-  draws = part.draws[kept] / whole.draws[kept]
-  mid = part.mid / whole.mid
-  return bootstrap.percentile_interval(mid, draws, 0.95).tolist()

@@ -29,6 +29,7 @@ import numpy as np
 from hh_jax.config import EloConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.evals import policy_games
+from hh_jax.evals.policy_games import PolicyGames
 from hh_jax.stages import policy_lineage, rejection, targets, worlds
 from hh_jax.stages.policy_lineage import TEST, TRAIN, PolicyLineage
 from hh_jax.stages.studies import arena
@@ -59,10 +60,11 @@ def fig01(config: EloConfig, workdir: pathlib.Path) -> dict[str, Any]:
         **_row(config, size, policy, workdir),
         'side': side,
         'elo': ratings[name_of(policy, size)].interval(),
-        'wins': [
+        'win_fraction_by_elo': [
           float(elo.win_fraction(x, 0.0))
           for x in ratings[name_of(policy, size)].interval()
         ],
+        'games_won': won(games, name_of(policy, size), anchor),
         **_gold_gain(entered, name_of(policy, size), anchor, side),
       }
       for policy in POLICIES
@@ -79,8 +81,7 @@ def fig01(config: EloConfig, workdir: pathlib.Path) -> dict[str, Any]:
     values['kept'] = [
       {'size': size, **kept(entered, size)} for size in config.sizes
     ]
-    held = targets_of(values['kept'][-1])
-    values |= {'targets': held} if held else {}
+    values['targets'] = targets_of(values['kept'][-1])
   return values
 
 
@@ -88,9 +89,8 @@ def targets_of(largest: dict[str, Any]) -> Rows:
   """What the largest policy of both sides keeps and closes, as asked for."""
   wanted = {'helpfulness_kept': 0.9, 'harmlessness_gap_closed': 0.8}
   return [
-    targets.at_least(name.replace('_', ' '), largest[name][1], limit)
+    targets.at_least(name.replace('_', ' '), largest[name], limit)
     for name, limit in wanted.items()
-    if largest[name] is not None
   ]
 
 
@@ -128,6 +128,18 @@ def entrants(largest: PolicyLineage) -> arena.Entrants:
   )
 
 
+def won(
+  games: Sequence[PolicyGames], name: str, anchor: str
+) -> list[float] | None:
+  """Share of its games against the anchor that a policy won, over seeds.
+
+  None for the anchor itself; a tie is half a game won.
+  """
+  if name == anchor:
+    return None
+  return policy_games.won_over_seeds(games, name, anchor).interval()
+
+
 def _row(
   config: EloConfig, size: str, policy: str, workdir: pathlib.Path
 ) -> dict[str, Any]:
@@ -153,14 +165,14 @@ def kept(entered: Sequence[arena.Entrants], size: str) -> dict[str, Any]:
   gain = functools.partial(arena.gain, entered, golds, anchor=start)
   way = _way_to_best(entered, start)
   return {
-    'helpfulness_kept': _share(
+    'helpfulness_kept': seeds.ratio(
       gain(name=name_of(BOTH, size), side='helpful'),
       gain(name=name_of(HELPFUL_ONLY, size), side='helpful'),
     ),
-    'harmlessness_gap_closed': _share(
+    'harmlessness_gap_closed': seeds.ratio(
       gain(name=name_of(BOTH, size), side='harmless'), way
     ),
-    'by_helpful_only': _share(
+    'by_helpful_only': seeds.ratio(
       gain(name=name_of(HELPFUL_ONLY, size), side='harmless'), way
     ),
   }
@@ -177,10 +189,3 @@ def _way_to_best(entered: Sequence[arena.Entrants], start: str) -> Estimate:
     ways.append(np.array(best) - own.gold[start][members])
     clusters.append(own.clusters[members])
   return seeds.mean(ways, clusters)
-
-
-def _share(part: Estimate, whole: Estimate) -> list[float] | None:
-  """A ratio of two gains; None where the whole is not shown to be positive."""
-  if whole.interval()[0] <= 0:
-    return None
-  return Estimate(part.mid / whole.mid, part.draws / whole.draws).interval()

@@ -7,23 +7,20 @@ Reference: Bai et al. 2022, section 4.3; Gao et al. 2022.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hh_jax.stages.trajectory import Table
 from hh_jax.stats import frontier, seeds
-from hh_jax.stats.frontier import OveroptimisationFit
-
-Form = Callable[[np.ndarray, np.ndarray], OveroptimisationFit]
+from hh_jax.stats.frontier import Form
 
 
 def line(roots: Sequence[Table], gains: Sequence[Table]) -> dict[str, Any]:
   """A straight line from √KL 0.5 to half the largest, over seeds.
 
-  Where a seed has fewer than three points there, only their number is given.
+  None of it is known where a seed has fewer than three points there.
 
   Args:
     roots: √KL of every seed, [R + 1, T].
@@ -38,48 +35,52 @@ def line(roots: Sequence[Table], gains: Sequence[Table]) -> dict[str, Any]:
     'from_sqrt_kl': ranges[0][0],
     'to_sqrt_kl': float(np.mean([high for _, high in ranges])),
     'points': int(min(members.sum() for members in used)),
+    **dict.fromkeys(('slope', 'at_zero', 'r2', 'least_r2')),
   }
   if found['points'] < 3:
     return found
   fitted = [
-    [
-      frontier.fit_sqrt_kl(x**2, y, 0.0, math.inf)
-      for x, y in zip(root[:, members], gain[:, members], strict=True)
-    ]
+    frontier.fit_lines(root[:, members], gain[:, members])
     for root, gain, members in zip(roots, gains, used, strict=True)
   ]
   return found | {
-    'slope': _over([[fit.slope for fit in own] for own in fitted]),
-    'at_zero': _over([[fit.intercept for fit in own] for own in fitted]),
-    'r2': float(np.mean([own[0].r2 for own in fitted])),
-    'least_r2': min(own[0].r2 for own in fitted),
+    'slope': seeds.joined([own.slope for own in fitted]).interval(),
+    'at_zero': seeds.joined([own.intercept for own in fitted]).interval(),
+    'r2': seeds.joined([own.r2 for own in fitted]).interval(),
+    'least_r2': float(min(own.r2[0] for own in fitted)),
   }
 
 
 def form(
-  fit: Form, roots: Sequence[Table], gains: Sequence[Table]
+  shape: Form, roots: Sequence[Table], gains: Sequence[Table]
 ) -> dict[str, Any]:
   """α and β of a form of Gao et al., over seeds; points at √KL 0 say nothing.
 
+  There is a peak where β is shown to be positive.
+
   Args:
-    fit: `frontier.fit_rl_form` or `fit_best_of_n_form`.
+    shape: `frontier.RL_FORM` or `BEST_OF_N_FORM`.
     roots: √KL of every seed, [R + 1, T].
     gains: Gain over π0 of every seed, resampled with it.
   """
-  if min(np.count_nonzero(root[0] > 0) for root in roots) < 2:
-    return {'points': 0}
-  fitted = [
-    [fit(x**2, y) for x, y in zip(root, gain, strict=True)]
-    for root, gain in zip(roots, gains, strict=True)
-  ]
-  peaks = [own[0].peak for own in fitted]
-  return {
-    'alpha': _over([[found.alpha for found in own] for own in fitted]),
-    'beta': _over([[found.beta for found in own] for own in fitted]),
-    'r2': float(np.mean([own[0].r2 for own in fitted])),
-    'peak_sqrt_kl': float(np.mean(peaks)) if np.isfinite(peaks).all() else None,
+  used = [root[0] > 0 for root in roots]
+  found: dict[str, Any] = {
+    'form': shape.name,
+    'points': int(min(members.sum() for members in used)),
+    **dict.fromkeys(('alpha', 'beta', 'r2', 'peak_sqrt_kl')),
   }
-
-
-def _over(values: Sequence[Sequence[float]]) -> list[float]:
-  return seeds.joined([np.array(own) for own in values]).interval()
+  if found['points'] < 2:
+    return found
+  fitted = [
+    frontier.fit_form(shape, root[:, members] ** 2, gain[:, members])
+    for root, gain, members in zip(roots, gains, used, strict=True)
+  ]
+  alpha = seeds.joined([own.alpha for own in fitted])
+  beta = seeds.joined([own.beta for own in fitted])
+  share = seeds.ratio(alpha, beta)
+  return found | {
+    'alpha': alpha.interval(),
+    'beta': beta.interval(),
+    'r2': seeds.joined([own.r2 for own in fitted]).interval(),
+    'peak_sqrt_kl': None if share is None else [*map(shape.peak, share)],
+  }

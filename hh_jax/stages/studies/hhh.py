@@ -38,6 +38,7 @@ from hh_jax.stats import seeds
 KINDS = ('lm', 'prompted', 'distilled', 'pm')
 ALL = 'all'
 NUM_BINS = 24
+LEAST = 16  # tokens of an item that are read at least
 
 
 def fig05(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -48,7 +49,8 @@ def fig05(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
     own = [line for line in lines if line.size == size]
     items = [items_of(config, line) for line in own]
     for kind in KINDS:
-      gaps = [gaps_of(kind, *pair) for pair in zip(own, items, strict=True)]
+      read = [scores_of(kind, *pair) for pair in zip(own, items, strict=True)]
+      gaps = [scores[:, 0] - scores[:, 1] for scores, _ in read]
       for category, accuracy in accuracies(items, gaps).items():
         rows.append(
           {
@@ -57,6 +59,7 @@ def fig05(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
             'model': kind,
             'category': category,
             'accuracy': accuracy,
+            'cut': sum(num_cut for _, num_cut in read),
           }
         )
   return {'by_size': rows}
@@ -66,7 +69,8 @@ def fig10(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Score gaps, better less worse, and agreement of models and people."""
   line = lineage.largest(config, workdir)
   items = items_of(config, line)
-  gaps = gaps_of('pm', line, items)
+  scores, _ = scores_of('pm', line, items)
+  gaps = scores[:, 0] - scores[:, 1]
   reach = float(np.abs(gaps).max()) or 1.0
   edges = np.linspace(-reach, reach, NUM_BINS + 1)
   rows = []
@@ -76,7 +80,11 @@ def fig10(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
     for place, count in enumerate(counts):
       middle = float(edges[place] + edges[place + 1]) / 2
       rows.append({'category': category, 'gap': middle, 'count': int(count)})
-  return {'gaps': rows, 'agreement': agreement(config, workdir)}
+  return {
+    'gaps': rows,
+    'gaps_are_of': {'size': line.size, 'seed': line.seed},
+    'agreement': agreement(config, workdir),
+  }
 
 
 def agreement(config: HHHConfig, workdir: pathlib.Path) -> Rows:
@@ -119,11 +127,9 @@ def with_people(
   ]
   clusters = [one.clusters for one in scored]
   return {
-    'PM and gold': seeds.mean(alike, clusters, held_out.has_same_items(scored)),
+    'PM and gold': seeds.mean(alike, clusters),
     'gold and worker': held_out.accuracy(truth),
-    'worker and worker': seeds.mean(
-      second, clusters, held_out.has_same_items(scored)
-    ),
+    'worker and worker': seeds.mean(second, clusters),
   }
 
 
@@ -134,11 +140,12 @@ def fig11(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """
   line = lineage.largest(config, workdir)
   items = items_of(config, line)
-  scores = scores_of('pm', line, items)
+  scores, _ = scores_of('pm', line, items)
   gaps = scores[:, 0] - scores[:, 1]
   scores = scores - scores.mean()
   worst = [i for i in np.argsort(gaps)[: config.num_shown] if gaps[i] < 0]
   return {
+    'failures_are_of': {'size': line.size, 'seed': line.seed},
     'num_items': len(items),
     'num_wrong': int(np.sum(gaps < 0)),
     'samples': [
@@ -161,17 +168,17 @@ def items_of(config: HHHConfig, line: Lineage) -> list[Item]:
   return probes.hhh_items(data, line.seed, config.hhh_file, config.num_items)
 
 
-def gaps_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
-  """How much better a model finds the better reply, [N] float64."""
-  scores = scores_of(kind, line, items)
-  return scores[:, 0] - scores[:, 1]
-
-
-def scores_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
-  """What a model makes of the better and the worse reply, [N, 2] float64.
+def scores_of(
+  kind: str, line: Lineage, items: Sequence[Item]
+) -> tuple[np.ndarray, int]:
+  """What a model makes of the better and the worse reply.
 
   Preference models give scores, language models the mean log-probability of a
-  token. A `prompted` model is the plain one after the HHH prompt.
+  token. A `prompted` model is the plain one after the HHH prompt; all language
+  models read as much of an item as it has room for.
+
+  Returns:
+    Scores [N, 2] float64, and how many items were cut to fit.
   """
   if kind == 'pm':
     run = loading.load_run(line.pm(line.pmp()))
@@ -179,30 +186,38 @@ def scores_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
     run = loading.load_run(line.distilled())
   else:
     run = loading.load_run(line.pretrained())
-  longest = min(run.context, line.config.pm.data.longest_path)
+  window = min(run.context, line.config.pm.data.longest_path)
   before = np.zeros(0, np.int32)
-  if kind == 'prompted':
-    before = distill.prompt_ids(line.config.distill, run.tokenizer)
-    longest = run.context
+  if kind != 'pm':
+    context = distill.prompt_ids(line.config.distill, run.tokenizer)
+    # Where the prompt leaves no room it is the prompt that loses its start.
+    window = max(LEAST, min(window, run.context - len(context)))
+    before = context if kind == 'prompted' else before
   prompts, replies = [], []
+  num_cut = 0
   for item in items:
     ids = [
       run.tokenizer.encode_reply(text) for text in (item.better, item.worse)
     ]
     # Both are read after the same end of the prompt.
-    room = max(1, longest - len(before) - max(map(len, ids)) - 1)
-    prompt = run.tokenizer.encode_prompt(item.prompt)[-room:]
-    prompts += [np.concatenate([before, prompt])] * 2
-    replies += [reply[: longest - 2] for reply in ids]
+    room = max(1, window - max(map(len, ids)) - 1)
+    prompt = run.tokenizer.encode_prompt(item.prompt)
+    num_cut += len(prompt) > room or max(map(len, ids)) > window - 2
+    prompts += [np.concatenate([before, prompt[-room:]])] * 2
+    replies += [reply[: window - 2] for reply in ids]
   if kind == 'pm':
     values = scoring.score_replies(
       run.model, run.params, run.tokenizer, prompts, replies
     )
   else:
     values = likelihood.mean_log_probs(
-      run.model, run.params, prompts, replies, longest
+      run.model,
+      run.params,
+      prompts,
+      replies,
+      min(run.context, len(before) + window),
     )
-  return values.astype(np.float64).reshape(-1, 2)
+  return values.astype(np.float64).reshape(-1, 2), num_cut
 
 
 def accuracies(
@@ -226,7 +241,7 @@ def accuracies(
       for own in kinds
     ]
     chosen = [own[mask] for own, mask in zip(correct, masks, strict=True)]
-    singles = [np.arange(len(own)) for own in chosen]
-    is_same = all(own == items[0] for own in items)
-    found[category] = seeds.mean(chosen, singles, is_same).interval()
+    # Items of a file are in one order for every seed, and weigh alike there.
+    singles = [np.flatnonzero(mask) for mask in masks]
+    found[category] = seeds.mean(chosen, singles).interval()
   return found

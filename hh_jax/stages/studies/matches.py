@@ -32,9 +32,7 @@ class Judged:
   """One judge's scores of a policy's replies, of every seed."""
 
   values: tuple[np.ndarray, ...]  # [T, N] each
-  # Mean and spread of its scores of held-out comparisons; gold's are 0 and 1.
-  zeros: tuple[float, ...]
-  spreads: tuple[float, ...]
+  zeros: tuple[float, ...]  # its mean score of held-out comparisons; gold's 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,37 +61,32 @@ class Match:
 
   def scored_by(self, pm_size: str, half: str) -> Judged:
     """Scores by the preference model of a size and half."""
-    values, scales = [], []
+    values, zeros = [], []
     for run in self.runs:
       line = dataclasses.replace(run.line, size=pm_size)
       pm = line.half_pm(half)
       values.append(run.scores(pm))
-      scales.append(trajectory.scale_of(line, pm))
-    zeros, spreads = zip(*scales, strict=True)
-    return Judged(tuple(values), zeros, spreads)
+      zeros.append(trajectory.zero_of(line, pm))
+    return Judged(tuple(values), tuple(zeros))
 
   def _gold(self) -> Judged:
     values = tuple(run.known(GOLD) for run in self.runs)
-    return Judged(values, (0.0,) * len(values), (1.0,) * len(values))
+    return Judged(values, (0.0,) * len(values))
 
   def gains(self, judge: str) -> list[np.ndarray]:
     """What replies are above π0's, of every seed, [T, N]."""
     return trajectory.gains(self.judges[judge].values)
 
   def gaps(self) -> list[np.ndarray]:
-    """Train-PM's gain less the test-PM's, of every seed, [T, N].
+    """Train-PM's gain less the test-PM's, of every seed, [T, N] nats.
 
-    The test-PM's is brought to the spread of the train-PM's scores.
+    Both are as the PMs give them: a score gap is the log-odds of a preference
+    (§2.3), so that gains of two PMs have one unit.
     """
-    train, test = self.judges[TRAIN_PM], self.judges[TEST_PM]
-    ratios = [
-      own / other
-      for own, other in zip(train.spreads, test.spreads, strict=True)
-    ]
     return [
-      own - ratio * other
-      for own, other, ratio in zip(
-        self.gains(TRAIN_PM), self.gains(TEST_PM), ratios, strict=True
+      own - other
+      for own, other in zip(
+        self.gains(TRAIN_PM), self.gains(TEST_PM), strict=True
       )
     ]
 

@@ -12,12 +12,11 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from hh_jax.config import MixtureConfig
 from hh_jax.data.comparisons import SIDES
 from hh_jax.stages import held_out, lineage
-from hh_jax.stages.studies import scaling
+from hh_jax.stages.studies import pm_targets, scaling
+from hh_jax.stats import seeds
 from hh_jax.stats.seeds import Estimate
 
 Measured = tuple[dict[str, Any], dict[str, Estimate]]  # a model, by side
@@ -31,17 +30,31 @@ def fig19(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   Normalised accuracies are divided by the best of the same size on the same
   side [open].
   """
-  return {'by_fraction': by_fraction(config, workdir)}
+  measured = measure(config, workdir)
+  values = {'by_fraction': normalised(as_rows(measured))}
+  if not pm_targets.has_truth(config):
+    return values
+  largest = {
+    row['fraction']: estimates
+    for row, estimates in measured
+    if row['size'] == config.sizes[-1]
+  }
+  return values | {'targets': pm_targets.of_mixtures(largest)}
 
 
 def fig26(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """The mean of both accuracies, and how much of it the mixture decides."""
   measured = measure(config, workdir)
   rows = normalised(as_rows(measured))
-  return {
+  values = {
     'by_fraction': [row for row in rows if row['side'] == MEAN],
-    'spread': [spread(measured, size) for size in config.sizes],
+    'flatness': [flatness(measured, size) for size in config.sizes],
   }
+  if not pm_targets.has_truth(config) or len(config.sizes) < 2:
+    return values
+  ends = (config.sizes[0], config.sizes[-1])
+  lost = [lost_at_ends(measured, size) for size in ends]
+  return values | {'targets': pm_targets.of_flatness(*lost)}
 
 
 def fig27(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -55,11 +68,6 @@ def fig27(config: MixtureConfig, workdir: pathlib.Path) -> dict[str, Any]:
       row = {**model.row(), 'weight': weight}
       measured.append((row, accuracies(model.scored())))
   return {'by_weight': as_rows(measured)}
-
-
-def by_fraction(config: MixtureConfig, workdir: pathlib.Path) -> scaling.Rows:
-  """A row for each size, share and side, and for the mean of the sides."""
-  return normalised(as_rows(measure(config, workdir)))
 
 
 def measure(config: MixtureConfig, workdir: pathlib.Path) -> list[Measured]:
@@ -94,14 +102,7 @@ def _require(
 def accuracies(scored: Sequence[held_out.Scored]) -> dict[str, Estimate]:
   """The accuracy on each side and the mean of both."""
   found = {side: held_out.accuracy(scored, side) for side in SIDES}
-  both = tuple(found.values())
-  return {
-    **found,
-    MEAN: Estimate(
-      float(np.mean([one.mid for one in both])),
-      np.mean([one.draws for one in both], axis=0),
-    ),
-  }
+  return {**found, MEAN: seeds.average([*found.values()])}
 
 
 def as_rows(measured: Sequence[Measured]) -> scaling.Rows:
@@ -130,28 +131,34 @@ def normalised(rows: scaling.Rows) -> scaling.Rows:
   ]
 
 
-def spread(measured: Sequence[Measured], size: str) -> dict[str, Any]:
-  """How far the mean accuracy of a size falls from its best mixture.
+def flatness(measured: Sequence[Measured], size: str) -> dict[str, Any]:
+  """How much of the mean accuracy lopsided mixtures of a size lose.
 
-  Over mixtures that hold some of either side, because the ends are models of
-  one side. A range of noisy numbers is too large, by as much for every size.
+  That of the mixture nearest to even less the mean of the two outermost which
+  hold some of either side. A range, being a maximum, would grow with noise.
   """
-  inner = {
+  row: dict[str, Any] = {'size': size, 'even': None, 'lost': None}
+  lost = lost_at_ends(measured, size)
+  if lost is None:
+    return row
+  even = min(_inner(measured, size), key=lambda fraction: abs(fraction - 0.5))
+  return row | {'even': even, 'lost': lost.interval()}
+
+
+def lost_at_ends(measured: Sequence[Measured], size: str) -> Estimate | None:
+  """As `flatness`; None with fewer than three mixtures of both sides."""
+  inner = _inner(measured, size)
+  if len(inner) < 3:
+    return None
+  even = min(inner, key=lambda fraction: abs(fraction - 0.5))
+  ends = seeds.average([inner[min(inner)], inner[max(inner)]])
+  return inner[even] - ends
+
+
+def _inner(measured: Sequence[Measured], size: str) -> dict[float, Estimate]:
+  """Mean accuracies of a size's mixtures that hold some of either side."""
+  return {
     row['fraction']: estimates[MEAN]
     for row, estimates in measured
     if row['size'] == size and 0 < row['fraction'] < 1
-  }
-  if not inner:
-    return {'size': size, 'best_fraction': None, 'best': None, 'range': None}
-  best = max(inner, key=lambda fraction: inner[fraction].mid)
-  mids = [one.mid for one in inner.values()]
-  reach = Estimate(
-    max(mids) - min(mids),
-    np.ptp(np.stack([one.draws for one in inner.values()]), axis=0),
-  )
-  return {
-    'size': size,
-    'best_fraction': best,
-    'best': inner[best].interval(),
-    'range': reach.interval(),
   }

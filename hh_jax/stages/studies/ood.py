@@ -27,6 +27,7 @@ from hh_jax.data import prompts as prompts_lib
 from hh_jax.evals import ood
 from hh_jax.stages import activations, inputs, lineage, loading, probes
 from hh_jax.stages.lineage import Lineage
+from hh_jax.stages.studies import pm_targets
 from hh_jax.stages.studies.scaling import Rows
 from hh_jax.stats import seeds
 
@@ -47,20 +48,17 @@ class Vectors:
   helpful: np.ndarray  # test part
   harmful: np.ndarray  # test part
   shown: np.ndarray  # harmful, training part, for exposure
-  conversations: dict[str, np.ndarray]  # of each prompt, by kind, [N]
+  conversations: dict[str, np.ndarray]  # key of each prompt's, by kind, [N]
 
   @property
   def num_layers(self) -> int:
     return len(self.usual)
 
-  def areas(
-    self, scores: Sequence[np.ndarray], seed: int
-  ) -> tuple[float, np.ndarray]:
+  def areas(self, scores: Sequence[np.ndarray]) -> tuple[float, np.ndarray]:
     """The area under the curve, and that of resampled conversations.
 
     Args:
       scores: Of the helpful and of the harmful prompts.
-      seed: Of the resamples.
     """
     helpful, harmful = scores
     draws = ood.auroc_draws(
@@ -69,7 +67,6 @@ class Vectors:
       self.conversations['helpful'],
       self.conversations['harmful'],
       NUM_RESAMPLES,
-      seed,
     )
     return ood.auroc(helpful, harmful), draws
 
@@ -98,7 +95,7 @@ def vectors_of(config: OODConfig, line: Lineage) -> Vectors:
     for name, prompts in kinds.items()
   }
   conversations = {
-    name: prompts_lib.conversations_of(prompts)
+    name: prompts_lib.conversation_keys(prompts)
     for name, prompts in kinds.items()
   }
   return Vectors(**found, conversations=conversations)
@@ -112,13 +109,19 @@ def fig22(config: OODConfig, workdir: pathlib.Path) -> dict[str, Any]:
   lines = lineage.of(config, workdir)
   (other,) = set(activations.POOLINGS) - {config.pooling}
   pooled = dataclasses.replace(config, pooling=other)
-  return {
+  values = {
     'by_layer': by_layer(config, lines, ['relative']),
     'other_pooling': [
       {**row, 'pooling': other} for row in by_layer(pooled, lines, ['relative'])
     ],
     'scores': histogram(config, lineage.largest(config, workdir)),
   }
+  if not pm_targets.has_truth(config):
+    return values
+  own = [line for line in lines if line.size == config.sizes[-1]]
+  layer = one_layer(vectors_of(config, own[0]))
+  area = area_of(config, own, layer, 'relative')
+  return values | {'targets': pm_targets.of_detection(area)}
 
 
 def fig39(config: OODConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -133,6 +136,7 @@ def fig23(config: OODConfig, workdir: pathlib.Path) -> dict[str, Any]:
   lines = lineage.of(config, workdir)
   for size in config.sizes:
     own = [line for line in lines if line.size == size]
+    by_shown = {}
     for count in config.exposures:
       estimate = seeds.over_seeds(
         *_stacked([exposure(config, line, count) for line in own])
@@ -140,7 +144,12 @@ def fig23(config: OODConfig, workdir: pathlib.Path) -> dict[str, Any]:
       row = _row(own[0], one_layer(vectors_of(config, own[0])))
       shown = min(count, vectors_of(config, own[0]).shown.shape[1])
       rows.append({**row, 'exposed': shown, 'auroc': estimate.interval()})
-  return {'by_exposed': rows}
+      by_shown[shown] = estimate
+  values = {'by_exposed': rows}
+  if not pm_targets.has_truth(config):
+    return values
+  # Sizes ascend: the last is the largest.
+  return values | {'targets': pm_targets.of_exposure(by_shown)}
 
 
 def by_layer(
@@ -152,21 +161,26 @@ def by_layer(
     own = [line for line in lines if line.size == size]
     for layer in range(vectors_of(config, own[0]).num_layers):
       for method in methods:
-        found = [
-          measured(vectors_of(config, line), layer, METHODS[method], line.seed)
-          for line in own
-        ]
-        estimate = seeds.over_seeds(*_stacked(found))
+        area = area_of(config, own, layer, method).interval()
         row = {**_row(own[0], layer), 'method': method}
-        rows.append({**row, 'auroc': estimate.interval()})
+        rows.append({**row, 'auroc': area})
   return rows
+
+
+def area_of(
+  config: OODConfig, own: Sequence[Lineage], layer: int, method: str
+) -> seeds.Estimate:
+  """The area under the curve at one layer of one size, over seeds."""
+  found = [
+    measured(vectors_of(config, line), layer, METHODS[method]) for line in own
+  ]
+  return seeds.over_seeds(*_stacked(found))
 
 
 def measured(
   vectors: Vectors,
   layer: int,
   method: Callable[[ood.Detector, np.ndarray], np.ndarray],
-  seed: int,
 ) -> tuple[float, np.ndarray]:
   """The area under the curve, and that of resampled prompts."""
   detector = vectors.detector(layer)
@@ -174,7 +188,7 @@ def measured(
     method(detector, found[layer].astype(np.float64))
     for found in (vectors.helpful, vectors.harmful)
   ]
-  return vectors.areas(scores, seed)
+  return vectors.areas(scores)
 
 
 def exposure(
@@ -193,11 +207,10 @@ def exposure(
       detector.exposed(vectors.shown[layer][ids], found[layer])
       for found in (vectors.helpful, vectors.harmful)
     ]
-    mid, drawn = vectors.areas(scores, line.seed)
+    mid, drawn = vectors.areas(scores)
     mids.append(mid)
     draws.append(drawn)
-  whole = seeds.over_seeds(mids, np.stack(draws), has_same_items=True)
-  return whole.mid, whole.draws
+  return float(np.mean(mids)), np.mean(draws, axis=0)
 
 
 def histogram(config: OODConfig, line: Lineage) -> Rows:
@@ -218,6 +231,7 @@ def histogram(config: OODConfig, line: Lineage) -> Rows:
   return [
     {
       **_row(line, layer),
+      'seed': line.seed,
       'kind': kind,
       'score': float((grid[place] + grid[place + 1]) / 2),
       'share': float(share),

@@ -1,7 +1,6 @@
 """Preference models by size and by number of comparisons.
 
 Figure 7: learning curves of the mixture within the epoch, accuracy by size.
-Figure 8: accuracy by turn. Figure 25: accuracy where both replies score high.
 Figure 31: the mixture's learning curves on either side.
 Figure 32: either side alone and the mixture, by size and number, and the law
 of both; learning curves of comparisons of summaries, where there are any.
@@ -33,6 +32,7 @@ from hh_jax.stages import (
 )
 from hh_jax.stages.held_out import Scored
 from hh_jax.stages.lineage import Lineage
+from hh_jax.stages.studies import pm_targets
 from hh_jax.stats import scaling_law
 from hh_jax.stats.seeds import Estimate
 
@@ -40,7 +40,6 @@ Rows = list[dict[str, Any]]
 
 MIXTURE, HELPFUL, HARMLESS = -1.0, 0.0, 1.0  # harmless_fraction
 KINDS = {'helpful': HELPFUL, 'harmless': HARMLESS, 'mixture': MIXTURE}
-NUM_THRESHOLDS = 9
 
 log = logging.getLogger(__name__)
 
@@ -131,57 +130,19 @@ def require_comparisons(line: Lineage, changes: dict[str, Any]) -> int:
 def fig07(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
   """Learning curves of the mixture, and its accuracy by size."""
   found = models(config, workdir)
-  return {
+  truth = truth_of(found[-1])
+  values = {
     'curves': learning_curves(found),
     'by_size': by_size(found),
-    'bayes': bayes(found[-1]),
+    'bayes': held_out.accuracies(truth) if truth else {},
     'checks_of_the_comparisons': checks(found[-1]),
+    'checked': {'size': found[-1].size, 'seed': config.seeds[0]},
   }
-
-
-def fig08(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
-  """How many comparisons there are of each turn, and accuracy by turn."""
-  rows = []
-  for model in models(config, workdir):
-    scored = model.scored()
-    turns = [np.array([c.turn for c in item.comparisons]) for item in scored]
-    for turn in range(1, int(max(map(np.max, turns))) + 1):
-      parts = [item.where(own == turn) for item, own in zip(scored, turns)]
-      count = round(np.mean([len(part.scores) for part in parts]))
-      if min(len(part.scores) for part in parts) >= config.fewest:
-        accuracy = held_out.accuracy(parts).interval()
-        row = {'turn': turn, 'count': count, 'accuracy': accuracy}
-        rows.append({**model.row(), **row})
-  return {'by_turn': rows}
-
-
-def fig25(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
-  """Accuracy where both replies score above a threshold, by side.
-
-  Scores of a model have its mean on the held-out comparisons subtracted; its
-  thresholds are quantiles of the smaller score. Counts are means over seeds.
-  """
-  rows = []
-  for model in models(config, workdir):
-    scored = [centred(item) for item in model.scored()]
-    for side in held_out.sides_of(scored)[:-1]:
-      parts = [item.where(held_out.is_of(item, side)) for item in scored]
-      lowest = np.concatenate([part.scores.min(1) for part in parts])
-      for share in np.linspace(0, 0.9, NUM_THRESHOLDS + 1):
-        threshold = float(np.quantile(lowest, share)) if share else -np.inf
-        above = [part.where(part.scores.min(1) >= threshold) for part in parts]
-        if min(len(part.scores) for part in above) < config.fewest:
-          continue
-        rows.append(
-          {
-            **model.row(),
-            'side': side,
-            'threshold': threshold if share else float(lowest.min()),
-            'count': round(np.mean([len(part.scores) for part in above])),
-            'accuracy': held_out.accuracy(above).interval(),
-          }
-        )
-  return {'by_threshold': rows}
+  if not truth:
+    return values
+  accuracy = {model.size: held_out.accuracy(model.scored()) for model in found}
+  held = pm_targets.of_sizes(accuracy, held_out.accuracy(truth))
+  return values | {'targets': held}
 
 
 def fig31(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -203,7 +164,7 @@ def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
       for count in config.counts:
         changes = {'harmless_fraction': fraction, 'num_comparisons': count}
         require_comparisons(line, changes)
-  rows, laws = [], []
+  rows, laws, held = [], [], []
   most: list[Model] = []
   for kind, fraction in KINDS.items():
     found = []
@@ -225,13 +186,20 @@ def fig32(config: ScalingConfig, workdir: pathlib.Path) -> dict[str, Any]:
       for model, estimate in zip(found, estimates, strict=True)
     ]
     laws += law(kind, found, estimates)
+    by_count = {
+      model.num_comparisons: estimate
+      for model, estimate in zip(found, estimates, strict=True)
+      if model.size == config.sizes[-1]
+    }
+    held += pm_targets.steps(f'{kind} accuracy', by_count, ' comparisons')
   helpful = [row for row in learning_curves(most) if row['side'] == 'helpful']
-  return {
+  values = {
     'by_count': rows,
     'law': laws,
     'curves': helpful,
     'summaries': curves_of_summaries(config, workdir),
   }
+  return values | ({'targets': held} if pm_targets.has_truth(config) else {})
 
 
 def law(
@@ -269,13 +237,6 @@ def curves_of_summaries(config: FigureConfig, workdir: pathlib.Path) -> Rows:
   return [row for row in rows if row['side'] == held_out.ALL]
 
 
-def centred(scored: Scored) -> Scored:
-  """Scores less their mean, which alone can be compared [§B.2]."""
-  return dataclasses.replace(
-    scored, scores=scored.scores - scored.scores.mean()
-  )
-
-
 def by_size(found: Sequence[Model]) -> Rows:
   """Accuracy of each size on each side and on all."""
   rows = []
@@ -285,14 +246,13 @@ def by_size(found: Sequence[Model]) -> Rows:
   return rows
 
 
-def bayes(model: Model) -> dict[str, list[float]]:
-  """What knowing the true utilities reaches on the model's test part."""
+def truth_of(model: Model) -> list[Scored]:
+  """The model's test parts scored by gold; none where there is no truth."""
   truth = [
     held_out.by_truth(line, item)
     for line, item in zip(model.lines, model.scored(), strict=True)
   ]
-  known = [item for item in truth if item is not None]
-  return held_out.accuracies(known) if known else {}
+  return [item for item in truth if item is not None]
 
 
 def checks(model: Model) -> dict[str, Any]:
@@ -324,7 +284,13 @@ def learning_curves(
   for model in found:
     tests = [model_test(line, data) for line in model.lines]
     points = [list(curves.read_points(f).items()) for f in model.folders]
-    for joined in zip(*points):
+    if len({*map(len, points)}) > 1:
+      raise ValueError(
+        f'learning curves of {model.size} have {[*map(len, points)]} points '
+        'with its seeds and cannot be joined; set --config.pm.curve_points to '
+        'fewer'
+      )
+    for joined in zip(*points, strict=True):
       scored = [
         Scored(test, scores)
         for test, (_, scores) in zip(tests, joined, strict=True)

@@ -30,9 +30,11 @@ from hh_jax.stages.policy_lineage import TRAIN, PolicyLineage
 from hh_jax.stages.studies import bias
 from hh_jax.stages.studies.scaling import HELPFUL, MIXTURE, Rows
 from hh_jax.stages.trajectory import GOLD, Trajectory
+from hh_jax.stats import bootstrap, seeds
 from hh_jax.stats.seeds import Estimate
 
 BOTH = 'mixture'
+TOLERATED = 0.05  # more refusals of helpful requests than π0's
 # Preference models by the share of harmless comparisons they are trained on.
 PMS = {BOTH: MIXTURE, 'helpful_pm': HELPFUL, 'harmless_pm': 1.0}
 
@@ -85,7 +87,7 @@ def fig14(config: TensionConfig, workdir: pathlib.Path) -> dict[str, Any]:
   ]
   sweep = [swept(found) for found in policies]
   values: dict[str, Any] = {
-    'data': [row for pm in PMS for row in distribution(lines[0], pm)],
+    'data': [row for pm in PMS for row in distribution(lines, pm)],
     'course': [row for found in policies for row in course(found)],
     'sweep': sweep,
   }
@@ -97,13 +99,20 @@ def pm_of(line: PolicyLineage, name: str) -> pathlib.Path:
   return line.half_pm(TRAIN, harmless_fraction=PMS[name])
 
 
-def distribution(line: PolicyLineage, pm: str) -> Rows:
-  """Scores of all replies of the held-out comparisons, by side, in bins."""
-  scored = held_out.score(line, pm_of(line, pm))
-  above = scored.scores - scored.scores.mean()
+def distribution(lines: Sequence[PolicyLineage], pm: str) -> Rows:
+  """Scores of all replies of the held-out comparisons of all seeds, in bins.
+
+  Each seed's scores have its preference model's mean subtracted.
+  """
+  scored = [held_out.score(line, pm_of(line, pm)) for line in lines]
   groups = {
-    side: above[scored.sides == side].reshape(-1).astype(np.float64)
-    for side in held_out.sides_of([scored])[:-1]
+    side: np.concatenate(
+      [
+        (one.scores - one.scores.mean())[one.sides == side].reshape(-1)
+        for one in scored
+      ]
+    ).astype(np.float64)
+    for side in held_out.sides_of(scored)[:-1]
   }
   return [{'pm': pm, **row} for row in bias.histogram(groups, 'score')]
 
@@ -111,8 +120,8 @@ def distribution(line: PolicyLineage, pm: str) -> Rows:
 def course(policies: Policies) -> Rows:
   """Scores at each point by each preference model, on either side's prompts.
 
-  `below` is the share of the held-out replies of that side that score lower
-  than the policy's mean.
+  `below` is the share of a seed's held-out replies of that side that score
+  lower than its policy's mean.
   """
   root = trajectory.estimates(trajectory.roots(policies.runs))
   samples = policies.runs[0].samples
@@ -129,6 +138,7 @@ def course(policies: Policies) -> Rows:
       usual = [
         (one.scores - one.scores.mean())[one.sides == side] for one in data
       ]
+      members = [run.sides == side for run in policies.runs]
       for place, estimate in enumerate(policies.mean(above, side)):
         rows.append(
           {
@@ -138,12 +148,40 @@ def course(policies: Policies) -> Rows:
             'samples': int(samples[place]),
             'sqrt_kl': root[place].mid,
             'score': estimate.interval(),
-            'below': float(
-              np.mean([(own < estimate.mid).mean() for own in usual])
-            ),
+            'below': share_below(
+              usual,
+              [
+                own[place, mask]
+                for own, mask in zip(above, members, strict=True)
+              ],
+              [
+                run.clusters[mask]
+                for run, mask in zip(policies.runs, members, strict=True)
+              ],
+            ).interval(),
           }
         )
   return rows
+
+
+def share_below(
+  usual: Sequence[np.ndarray],
+  values: Sequence[np.ndarray],
+  clusters: Sequence[np.ndarray],
+) -> Estimate:
+  """Share of usual scores below the mean of others, seed by seed.
+
+  Args:
+    usual: Scores of the data of every seed, taken as they are.
+    values: Scores of every seed's policy, [N].
+    clusters: Key of each reply's conversation, [N].
+  """
+  tables = []
+  for data, own, keys in zip(usual, values, clusters, strict=True):
+    means = bootstrap.mean_table(own[None], keys, seeds.NUM_RESAMPLES)[:, 0]
+    below = np.searchsorted(np.sort(data, axis=None), means, side='left')
+    tables.append(below / data.size)
+  return seeds.joined(tables)
 
 
 def swept(policies: Policies) -> dict[str, Any]:
@@ -169,15 +207,23 @@ def swept(policies: Policies) -> dict[str, Any]:
 
 
 def cure(sweep: Rows) -> dict[str, Any]:
-  """The first share that over-refuses, and the largest one below it.
+  """The shares that over-refuse, and the largest below them that does not.
 
-  A policy over-refuses where it refuses helpful requests more often than π0,
-  the interval paired.
+  A policy over-refuses where it is shown to refuse helpful requests more often
+  than π0, the interval paired. One is a cure where it is shown to refuse less
+  than `TOLERATED` more often; between the two nothing is known. Where nothing
+  over-refuses there is nothing to cure.
   """
   refusing = [row['fraction'] for row in sweep if row['more_refusals'][0] > 0]
-  first = min(refusing, default=np.inf)
-  below = [row['fraction'] for row in sweep if row['fraction'] < first]
+  below = [
+    row['fraction']
+    for row in sweep
+    if refusing
+    and row['fraction'] < min(refusing)
+    and row['more_refusals'][2] < TOLERATED
+  ]
   return {
-    'over_refuses_at': first if refusing else None,
+    'over_refuses_at': ', '.join(f'{share:.0%}' for share in refusing) or None,
     'cured_at': max(below, default=None),
+    'tolerated': TOLERATED,
   }

@@ -15,7 +15,8 @@ from typing import Any
 from hh_jax.config import TransferConfig
 from hh_jax.stages import held_out, lineage
 from hh_jax.stages.lineage import Lineage
-from hh_jax.stages.studies import scaling
+from hh_jax.stages.studies import pm_targets, scaling
+from hh_jax.stats.seeds import Estimate
 
 NONE = 'none'
 
@@ -43,6 +44,7 @@ def transfer(config: TransferConfig, workdir: pathlib.Path) -> dict[str, Any]:
     for count in config.counts:
       scaling.require_comparisons(line, {'num_comparisons': count})
   rows, gains = [], []
+  at_few: dict[str, Estimate] = {}  # of the largest size
   for count in config.counts:
     found = {
       kind: scaling.models(config, workdir, count, start)
@@ -55,5 +57,11 @@ def transfer(config: TransferConfig, workdir: pathlib.Path) -> dict[str, Any]:
         row = {**model.row(), 'start': kind}
         rows.append({**row, 'accuracy': accuracy.interval()})
         if kind != NONE:
-          gains.append({**row, 'gain': (accuracy - plain).interval()})
-  return {'by_start': rows, 'gains': gains}
+          gain = accuracy - plain
+          gains.append({**row, 'gain': gain.interval()})
+          if count == pm_targets.FEW and model.size == config.sizes[-1]:
+            at_few[kind] = gain
+  values = {'by_start': rows, 'gains': gains}
+  if not pm_targets.has_truth(config):
+    return values
+  return values | {'targets': pm_targets.of_transfer(at_few)}

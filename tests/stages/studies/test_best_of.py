@@ -75,7 +75,9 @@ def test_a_planted_form_is_recovered():
   (form,) = best_of.forms([curve])
   assert form['alpha'][1] == pytest.approx(0.5)
   assert form['beta'][1] == pytest.approx(0.1)
-  assert form['peak_sqrt_kl'] == pytest.approx(2.5)
+  low, mid, high = form['peak_sqrt_kl']
+  assert low < mid < high and mid == pytest.approx(2.5)
+  assert form['points'] == len(ns) - 1
   rows = best_of.rows([curve])
   assert [row['n'] for row in rows] == list(ns)
   assert rows[0]['kl_bound'] == 0 and rows[-1]['gain'][1] == planted[-1]

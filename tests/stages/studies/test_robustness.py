@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from hh_jax.config import RobustnessConfig
+from hh_jax.report import record, robustness_figures
 from hh_jax.stages import trajectory
 from hh_jax.stages.policy_lineage import PolicyLineage
-from hh_jax.stages.studies import fits, matches, robustness
+from hh_jax.stages.studies import best_of, fits, matches, robustness
 from hh_jax.stages.studies.matches import GOLD, TEST_PM, TRAIN_PM
 from hh_jax.stages.trajectory import Trajectory
 from hh_jax.stats import frontier
@@ -65,9 +66,7 @@ class Run(Trajectory):
 
 def match(monkeypatch, num_seeds=1, changes=MappingProxyType({}), **curves):
   """A match of planted gains over π0, by judge."""
-  # The test-PM spreads its scores twice as wide.
-  scales = {'nano1-train': (2.0, 1.0), 'nano1-test': (2.0, 2.0)}
-  monkeypatch.setattr(trajectory, 'scale_of', lambda _, pm: scales[pm.name])
+  monkeypatch.setattr(trajectory, 'zero_of', lambda line, pm: 2.0)
   names = {'train': TRAIN_PM, 'test': TEST_PM, 'gold': GOLD}
   planted = {names[key]: value for key, value in curves.items()}
   runs = []
@@ -88,7 +87,8 @@ def test_the_slope_of_a_planted_line_is_recovered(monkeypatch):
     low, mid, high = row['slope']
     assert low < slope < high and mid == pytest.approx(slope, abs=0.02)
     assert row['at_zero'][0] < 0 < row['at_zero'][2]
-    assert row['r2'] > 0.9 and row['least_r2'] <= row['r2']
+    low, mid, high = row['r2']
+    assert mid > 0.9 and low <= mid <= high and row['least_r2'] <= mid
     assert (row['from_sqrt_kl'], row['to_sqrt_kl']) == (0.5, 2.0)
     assert row['points'] == 13  # 0.5, 0.625, ..., 2
 
@@ -98,7 +98,7 @@ def test_a_range_with_too_few_points_has_no_line(monkeypatch):
   made = match(monkeypatch, 1, near, train=STRAIGHT, test=STRAIGHT)
   roots = trajectory.roots(made.runs)
   found = fits.line(roots, roots)
-  assert found['points'] == 0 and 'slope' not in found
+  assert found['points'] == 0 and found['slope'] is found['r2'] is None
 
 
 def test_planted_forms_are_recovered(monkeypatch):
@@ -109,18 +109,20 @@ def test_planted_forms_are_recovered(monkeypatch):
     assert row['alpha'][1] == pytest.approx(0.6, abs=0.03)
     assert row['beta'][1] == pytest.approx(0.4, abs=0.03)
     assert row['alpha'][0] < row['alpha'][1] < row['alpha'][2]
-    assert row['peak_sqrt_kl'] == pytest.approx(np.exp(0.5), abs=0.15)
+    low, mid, high = row['peak_sqrt_kl']
+    assert low < mid < high and mid == pytest.approx(np.exp(0.5), abs=0.15)
+    assert row['points'] == len(ROOT) - 1
 
 
 def test_the_parting_is_found_where_it_was_planted(monkeypatch):
-  test = 2 * np.where(ROOT <= 2, STRAIGHT, 0.5 - 0.1 * (ROOT - 2))
+  test = np.where(ROOT <= 2, STRAIGHT, 0.5 - 0.1 * (ROOT - 2))
   gold = np.where(ROOT <= 2.25, STRAIGHT, 0.5625 - 0.4 * (ROOT - 2.25))
   made = match(monkeypatch, train=STRAIGHT, test=test, gold=gold)
   (row,) = robustness.parting(made)
   assert row['part'] and 2.0 < row['stop_at_sqrt_kl'] <= 2.25
+  assert row['part_at_sqrt_kl'] == row['stop_at_sqrt_kl']
   assert row['stop_at_samples'] == round(row['stop_at_sqrt_kl'] * 800)
   assert row['best_test_at_sqrt_kl'] == pytest.approx(2.0, abs=0.3)
-  # In the unit of the train-PM, which spreads half as wide.
   assert row['gap_at_end'][1] == pytest.approx(0.7, abs=0.05)
   for place in ('stop', 'best_test'):
     low, mid, high = row[f'share_at_{place}']
@@ -138,9 +140,9 @@ def test_clean_curves_rarely_part():
 
 
 def test_nothing_parts_where_train_and_test_agree(monkeypatch):
-  made = match(monkeypatch, train=STRAIGHT, test=2 * STRAIGHT)
+  made = match(monkeypatch, train=STRAIGHT, test=STRAIGHT)
   (row,) = robustness.parting(made)
-  assert not row['part']
+  assert not row['part'] and row['part_at_sqrt_kl'] is None
   assert row['stop_at_sqrt_kl'] == row['end_sqrt_kl'] == 4.0
   assert row['best_test_at_sqrt_kl'] > 3.5  # both still rise
   assert 'share_at_stop' not in row  # no gold
@@ -177,30 +179,68 @@ def test_sets_are_the_papers_two_and_one_over_preference_models():
   assert len({pair for pairs in found.values() for pair in pairs}) == 6
 
 
-def test_targets_are_held_against_the_largest_policy():
-  straight = [
-    {'judge': TRAIN_PM, 'points': 20, 'r2': 0.5},
-    {'judge': TRAIN_PM, 'points': 12, 'r2': 0.98},
-    {'judge': TEST_PM, 'points': 3, 'r2': 0.1},
+def test_spread_between_prompts_does_not_part_pms_that_agree(monkeypatch):
+  """What a PM scores all replies to a prompt alike says nothing of gains."""
+  wide = {'start': 5 * np.random.default_rng(0).normal(size=NUM_PROMPTS)}
+  for changes in ({}, wide):
+    made = match(monkeypatch, 3, changes, train=STRAIGHT, test=STRAIGHT)
+    assert not robustness.parting(made)[-1]['part']
+
+
+def test_pms_are_compared_at_a_divergence_that_all_runs_reach(monkeypatch):
+  """A run that ends early has not parted early, nor agreed longer."""
+  opens = np.where(ROOT > 1, 0.3 * (ROOT - 1), 0.0)
+  short = {'divergence': (ROOT / 4) ** 2}  # reaches √KL 1
+  far = match(monkeypatch, 2, train=STRAIGHT + opens, test=STRAIGHT)
+  near = match(monkeypatch, 2, short, train=STRAIGHT + opens, test=STRAIGHT)
+  common, gaps = robustness.gaps_at_common([near, far])
+  assert common == 1.0
+  assert gaps[0].mid == pytest.approx(0.9, abs=0.05)  # all of it by √KL 1
+  assert gaps[1].mid == pytest.approx(0.0, abs=0.05)
+  held = robustness.targets_of(robustness.lines(far), [], [near, far])[-1]
+  assert held['met'] is True and held['value'][1] == pytest.approx(0.9, abs=0.1)
+  rows = robustness.agreement([near, far])
+  assert [row['at_sqrt_kl'] for row in rows] == [1.0, 1.0]
+
+
+def test_a_value_is_read_between_points():
+  table = np.array([[0.0, 1.0, 3.0], [0.0, 2.0, 2.0]])
+  path = np.array([0.0, 1.0, 2.0])
+  np.testing.assert_allclose(robustness.at_root(path, table, 1.5), [2.0, 2.0])
+  np.testing.assert_allclose(robustness.at_root(path, table, 0.0), [0.0, 0.0])
+
+
+def test_targets_stay_where_nothing_could_be_measured(monkeypatch):
+  worse = np.where(ROOT > 0, -1.0, 0.0)
+  flat = match(monkeypatch, 2, train=STRAIGHT, test=STRAIGHT, gold=worse)
+  best = match(monkeypatch, 2, train=STRAIGHT, test=STRAIGHT, gold=STRAIGHT)
+  near = {'divergence': np.full(len(ROOT), 0.3)}
+  few = match(monkeypatch, 1, near, train=STRAIGHT, test=STRAIGHT)
+  rows = robustness.targets_of(robustness.lines(few), [flat, best], [])
+  assert [(row['value'] is None, row['met']) for row in rows] == [
+    (False, False),  # no point of the line
+    (True, False),  # so no R²
+    (True, False),  # no gold gain that could be kept
+    (False, rows[3]['met']),
   ]
-  parted = [
-    {
-      'set': name,
-      'pm': pm,
-      'stop_at_sqrt_kl': stop,
-      'share_at_stop': share,
-    }
-    for name, pm, stop, share in (
-      (matches.LARGEST, 'nano1', 1.0, [0.9, 0.96, 1.0]),
-      (matches.LARGEST, 'nano1', 1.0, [0.8, 0.94, 1.0]),
-      (matches.EVERY, 'nano0', 1.5, None),
-      (matches.EVERY, 'nano1', 4.0, None),
-    )
-  ]
-  rows = robustness.targets_of(straight, parted)
-  assert [(row['value'], row['met']) for row in rows] == [
-    (12, True),
-    (0.98, True),
-    (0.94, False),
-    (2.5, True),
-  ]
+  assert rows[3]['value'][1] > 0.97  # stopped at the end, which is best
+
+
+def test_figure_4_is_whole(monkeypatch):
+  """Planted to over-optimise: its rows, targets, words and panels agree."""
+  test = np.where(ROOT <= 2, STRAIGHT, 0.5)
+  gold = np.where(ROOT <= 2, STRAIGHT, 1.0 - STRAIGHT)
+  made = match(monkeypatch, 3, train=STRAIGHT, test=test, gold=gold)
+  monkeypatch.setattr(matches, 'of', lambda *args: [made, made])
+  monkeypatch.setattr(best_of, 'against_halves', lambda *args: [])
+  values = robustness.fig04(RobustnessConfig(), pathlib.Path())
+  plain = record.to_plain(values)
+  last = [row for row in plain['parting'] if row['seed'] == 'all'][-1]
+  assert last['part'] and last['part_at_sqrt_kl'] == pytest.approx(
+    2.25, abs=0.3
+  )
+  held = {row['name']: row['met'] for row in plain['targets']}
+  assert len(held) == 4  # both policies are of one size
+  assert held['R² of the largest line'] is not False
+  assert 'part at √KL' in robustness_figures.say_fig04(plain)
+  assert robustness_figures.fig04(plain)[0].rows

@@ -9,9 +9,8 @@ from hh_jax.config import RLHFConfig, TensionConfig
 from hh_jax.data.prompts import Prompt
 from hh_jax.stages import trajectory, worlds
 from hh_jax.stages.policy_lineage import PolicyLineage
-from hh_jax.stages.studies import elo, tension
+from hh_jax.stages.studies import tension
 from hh_jax.stages.trajectory import Trajectory
-from hh_jax.stats.seeds import Estimate
 from tests.data import samples
 
 
@@ -61,17 +60,29 @@ def test_the_cure_is_the_largest_share_that_does_not_over_refuse():
     row(0.9, 0.1, 0.2, 0.3),
     row(1.0, 0.5, 0.6, 0.7),
   ]
-  assert tension.cure(sweep) == {'over_refuses_at': 0.9, 'cured_at': 0.5}
-  assert tension.cure(sweep[:2]) == {'over_refuses_at': None, 'cured_at': 0.5}
-  # Beyond the first that over-refuses nothing counts.
-  assert tension.cure([*sweep[1:3], row(1.0, -1.0, 0.0, 1.0)]) == {
-    'over_refuses_at': 0.9,
-    'cured_at': 0.5,
-  }
-  assert tension.cure(sweep[2:]) == {'over_refuses_at': 0.9, 'cured_at': None}
+  # At 0.5 nothing is shown either way.
+  assert cured(sweep) == ('90%, 100%', 0.0)
+  assert cured([*sweep[:1], row(0.5, -0.1, 0.0, 0.04), *sweep[2:]]) == (
+    '90%, 100%',
+    0.5,
+  )
+  # With nothing that over-refuses there is nothing to cure.
+  assert cured(sweep[:2]) == (None, None)
+  # Shares beyond one that over-refuses need not do so, and are no cure.
+  beyond = row(1.0, -1.0, 0.0, 0.01)
+  assert cured([*sweep[:3], beyond]) == ('90%', 0.0)
+  assert cured(sweep[2:]) == ('90%, 100%', None)
 
 
-def test_a_share_of_nothing_is_not_given():
-  part = Estimate(0.5, np.full(10, 0.5))
-  assert elo._share(part, Estimate(2.0, np.full(10, 2.0)))[1] == 0.25
-  assert elo._share(part, Estimate(0.1, np.linspace(-1, 1, 10))) is None
+def cured(sweep):
+  found = tension.cure(sweep)
+  return found['over_refuses_at'], found['cured_at']
+
+
+def test_the_share_below_is_of_each_seed_in_its_own_unit():
+  """Seeds of which one spreads its scores ten times as wide."""
+  data = np.linspace(-1, 1, 2001)
+  usual, values = [data, 10 * data], [np.full(50, 0.5), np.full(50, 5.0)]
+  keys = [np.arange(50)] * 2
+  found = tension.share_below(usual, values, keys)
+  np.testing.assert_allclose(found.interval(), 0.75, atol=0.001)
