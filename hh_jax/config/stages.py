@@ -195,6 +195,7 @@ class RLHFConfig:
   value_init: str = 'pm'  # 'pm' or 'policy' [open]
   share_trunk: bool = False  # value head on the policy's trunk [open]
   whiten_advantages: bool = True  # over the whole rollout [open]
+  whiten_rewards: bool = False  # likewise, their mean kept; raw [§4.1]
   center_scores: bool = True  # subtract the mean of π0's scores [§B.2]
   center_prompts: int = 256  # held-out prompts of that mean [open]
   missing_eot_score: str = 'pm'  # 'pm': scored as it is; 'fixed' [open]

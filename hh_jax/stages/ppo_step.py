@@ -2,7 +2,7 @@
 
 1. `score`: reference log-probs, values and preference scores of a rollout.
 2. `targets`: per-token rewards -λ_KL (log π - log π0) with the score on the
-   last token, advantages and returns, whitened over the whole rollout.
+   last token, advantages and returns; what is whitened, over the whole rollout.
 3. `update`: the clipped policy loss and the clipped value loss on a
    minibatch, one optimizer step.
 
@@ -118,6 +118,8 @@ def make_targets(
       rollout.mask,
       config.kl_coef,
     )
+    if config.whiten_rewards:
+      rewards = ppo.whiten(rewards, rollout.mask, keeps_mean=True)
     advantages, returns = gae.advantages_and_returns(
       rewards,
       rollout.values,

@@ -3,7 +3,8 @@
 1. The gradient is clipped to a global norm.
 2. Adam moments, then decoupled weight decay on matrices only.
 3. The rate warms up linearly over `warmup_steps`, reaching the peak at the
-   last of them, then stays, or falls to zero at `total_steps`.
+   last of them, then stays, falls to zero at `total_steps`, or is halved
+   every `halving_steps`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def learning_rate(
     decay = 1 - progress
   elif cfg.schedule == 'cosine':
     decay = 0.5 * (1 + jnp.cos(jnp.pi * progress))
+  elif cfg.schedule == 'halving':
+    decay = 0.5 ** jnp.floor(done / cfg.halving_steps)
   else:
     decay = jnp.ones((), jnp.float32)
   return jnp.asarray(cfg.peak_lr(model), jnp.float32) * warmup * decay
