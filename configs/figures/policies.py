@@ -80,6 +80,7 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
     ),
     passes=passes,
     num_iterations=num_iterations,
+    show_every=max(1, num_iterations // 4),
     **points(choice, num_iterations),
   )
 

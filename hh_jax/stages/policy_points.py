@@ -31,7 +31,7 @@ from hh_jax.config import RLHFConfig
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.evals import scoring
+from hh_jax.evals import repetition, scoring
 from hh_jax.losses import ppo
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
@@ -47,7 +47,6 @@ BATCH_SIZE = 64
 GOLD_LABELS = {'helpful': 'helpfulness', 'harmless': 'harmlessness'}
 POINTS = 'points'  # folder in a run's workdir
 ABSENT = -1  # beyond a reply in a table of ids
-NUM_SHOWN = 20  # replies to the same prompts kept as text at every point
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +169,10 @@ class PolicyPoints:
       'response_length': float(replies.num_tokens.mean()),
       'eot_rate': float(replies.has_eot.mean()),
       'entropy': float(passes['entropy'][mask].mean()),
+      'repetition': float(
+        np.mean([repetition.rate(ids) for ids in replies.contents()])
+      ),
+      **self._refusal_rates(texts),
     }
     values = {name: np.asarray(passes[name]) for name in self.judges}
     if worlds.has_gold(self.config.data):
@@ -182,8 +185,22 @@ class PolicyPoints:
     point |= self.intervals(values)
     values['kl'] = kl
     point['by_prompt'] = {name: row.tolist() for name, row in values.items()}
-    point['shown'] = texts[:NUM_SHOWN]
     return point
+
+  def _refusal_rates(self, texts: Sequence[str]) -> dict[str, float]:
+    """Share of the replies to the prompts of each side that refuse."""
+    refused = np.array(
+      [
+        worlds.is_refusal(self.config.data, prompt.dialogue, text)
+        for prompt, text in zip(self.prompts, texts, strict=True)
+      ]
+    )
+    sides = np.array([prompt.side for prompt in self.prompts])
+    return {
+      f'refusal_rate_{side}': float(refused[sides == side].mean())
+      for side in GOLD_LABELS
+      if (sides == side).any()
+    }
 
   def intervals(
     self, values: Mapping[str, np.ndarray]
@@ -196,7 +213,7 @@ class PolicyPoints:
     """
     sides = np.array([prompt.side for prompt in self.prompts])
     conversations = prompts_lib.conversations_of(self.prompts)
-    parts = {name: (name, sides != '') for name in self.judges}
+    parts = {name: (name, sides != '') for name in (*self.judges, 'gold')}
     for side, label in GOLD_LABELS.items():
       parts[f'train_pm_{side}'] = 'train_pm', sides == side
       parts[f'gold_{label}'] = 'gold', sides == side
