@@ -183,7 +183,7 @@ class PromptsConfig:
   prompts_per_context: int = 16  # sampled after the same queries [open]
   near_duplicate: float = 0.8  # share of a prompt's words in a row that
   # another one has, from which it is left out [open]
-  tries: int = 4  # most samples for one that is asked for [open]
+  tries: int = 8  # most samples for one that is asked for [open]
 
   def __post_init__(self):
     agreement.require_one_device(self.loop)

@@ -9,6 +9,9 @@
    would be held out (by the split's hash), copy a human query, repeat an
    earlier prompt, or nearly do one of the two.
 
+A prompt is of the side of its context. In the lab, where it can be read, one of
+the other side is left out, too; elsewhere nobody checks.
+
 Deviation: the paper picks good queries by hand; these are drawn at random.
 
 Reference: Bai et al. 2022, section 4.1.
@@ -242,7 +245,7 @@ def sift(
     for sample in rounds.of(number, shots):
       if num_kept == wanted:
         break
-      verdict = judge(config, sample, seen, human)
+      verdict = judge(config, sample, rounds.side, seen, human)
       if verdict == KEPT:
         seen.add(sample['text'])
         num_kept += 1
@@ -262,6 +265,7 @@ def sift(
 def judge(
   config: PromptsConfig,
   sample: Sample,
+  side: str,
   seen: sieve.Sieve,
   human: Collection[str],
 ) -> str:
@@ -270,6 +274,7 @@ def judge(
   Args:
     config: The split, and how near is too near.
     sample: What the model wrote.
+    side: Of the queries it wrote after.
     seen: Human queries and prompts kept so far.
     human: Human queries, plainly spelled.
   """
@@ -288,4 +293,5 @@ def judge(
     return 'copied' if sieve.plain(text) in human else 'repeated'
   if seen.is_near(text):
     return 'near-duplicate'
-  return KEPT
+  asked = worlds.side_of(data, Dialogue.alternating(text))
+  return KEPT if asked in (None, side) else 'of the other side'

@@ -8,6 +8,7 @@ import pytest
 
 from hh_jax.config import DataConfig, PromptsConfig, RLHFConfig, SamplingConfig
 from hh_jax.data import comparisons, jsonl, sieve
+from hh_jax.data.dialogue import Dialogue
 from hh_jax.stages import generated_prompts, prompt_pool, worlds
 from tests.stages import rollouts, toys
 
@@ -16,6 +17,7 @@ CONFIG = PromptsConfig(
   data=DataConfig(batch_size=4, row_length=256, test_fraction=0.3),
   sampling=SamplingConfig(max_new_tokens=12, slots=4),
   num_prompts=6,
+  tries=4,
   shots=2,
   num_queries=12,
   prompts_per_context=2,
@@ -63,7 +65,9 @@ def test_every_reason_to_leave_a_sample_out():
 
   def verdict(text, ended=True):
     known = {sieve.plain(human)}
-    return generated_prompts.judge(CONFIG, sample(text, ended), seen, known)
+    return generated_prompts.judge(
+      CONFIG, sample(text, ended), 'helpful', seen, known
+    )
 
   assert verdict(good) == generated_prompts.KEPT
   seen.add(good)
@@ -76,6 +80,14 @@ def test_every_reason_to_leave_a_sample_out():
   assert copies and {verdict(text) for text in copies} == {'copied'}
   (near,) = unheld(f'{good} Or')[:1] or unheld(f'{good} And')[:1]
   assert verdict(near) == 'near-duplicate'
+  (attack, *_) = unheld(
+    *(
+      item.dialogue.first_human
+      for item in worlds.prompts(CONFIG.data, 1, 9, 1.0, is_held_out=False)
+    )
+  )
+  assert verdict(attack) == 'of the other side'
+  assert worlds.side_of(CONFIG.data, Dialogue.alternating(attack)) == 'harmless'
 
 
 def test_enough_are_kept_and_the_rest_is_counted(written, tmp_path):
