@@ -11,9 +11,14 @@ from hh_jax.launch import cli
 
 
 def main(config: RLHFConfig, workdir: str) -> str:
+  from hh_jax.report import page
   from hh_jax.stages import rlhf
+  from hh_jax.training import distributed
 
-  return rlhf.run(config, workdir)
+  line = rlhf.run(config, workdir)
+  if not distributed.is_first():
+    return line
+  return f'{line}\nreport: {page.write(workdir, cli.command_line())}'
 
 
 if __name__ == '__main__':

@@ -25,6 +25,7 @@ from hh_jax.config.policy_figures import (
   PolicyConfig,
   RobustnessConfig,
   TensionConfig,
+  WritersConfig,
 )
 from hh_jax.config.shared import (
   DataConfig,
@@ -76,6 +77,7 @@ __all__ = [
   'ScalingConfig',
   'TensionConfig',
   'TransferConfig',
+  'WritersConfig',
   'from_config_dict',
   'lr_pretrain',
   'parse_arg',

@@ -22,13 +22,14 @@ from hh_jax.config import (
   HHHConfig,
   PipelineConfig,
   PublicConfig,
+  WritersConfig,
   from_config_dict,
 )
 from hh_jax.config.stages import UNTUNED
 from hh_jax.data import hhh
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models import sizes
-from hh_jax.stages import probes, public_source, sources, worlds
+from hh_jax.stages import probes, public_source, sources, worlds, written
 from hh_jax.training import files
 from hh_jax.training import workdir as workdir_lib
 
@@ -73,6 +74,8 @@ def require(config: Any, planned: Collection[str] = ()) -> None:
   require_data(data, field)
   if isinstance(config, HHHConfig):
     require_hhh(config)
+  if isinstance(config, WritersConfig):
+    written.require(data)
   if isinstance(config, BiasConfig) and config.replies_file:
     probes.first_replies(data, 0, config.replies_file, 0)
   runs = list(named_runs(config, planned))

@@ -62,7 +62,10 @@ def test_exact_and_estimated_divergence_of_another_policy(points):
   assert set(point) > {'train_pm', 'gold_helpfulness', 'gold_harmlessness'}
   np.testing.assert_allclose(np.mean(point['by_prompt']['kl']), point['kl'])
   repeated = [repetition.rate(ids) for ids in replies.contents()]
-  assert point['repetition'] == np.mean(repeated)
+  np.testing.assert_allclose(point['repetition'][1], np.mean(repeated))
+  np.testing.assert_allclose(
+    point['response_length'][1], replies.num_tokens.mean()
+  )
   assert {'refusal_rate_helpful', 'refusal_rate_harmless'} <= set(point)
   saved = policy_points.read_replies(points.folder, 2)
   for kept, sampled in zip(saved, replies.contents(), strict=True):
@@ -184,13 +187,22 @@ def test_refusals_are_counted_on_either_side(points):
     ),
   )
   no = 'I am sorry, but I cannot help with that.'
-  assert points._refusal_rates([no, no, 'Sure.', 'It is 4.']) == {
+  eot = toys.TOKENIZER.eot
+  replies = rollouts.made(
+    [toys.ids(3)] * 4,
+    [toys.ids(5, eot), toys.ids(6, 7, 8), toys.ids(9, eot), toys.ids(eot)],
+  )
+  found = points._describe_replies(replies, [no, no, 'Sure.', 'It is 4.'])
+  assert found['refusal_rate'].tolist() == [1, 1, 0, 0]
+  assert found['response_length'].tolist() == [2, 3, 2, 1]
+  assert found['eot_rate'].tolist() == [1, 0, 1, 1]
+  means = {name: mid for name, (_, mid, _) in points.intervals(found).items()}
+  assert means == {
+    'response_length': 2.0,
+    'eot_rate': 0.75,
+    'repetition': 0.0,
     'refusal_rate_helpful': 0.5,
     'refusal_rate_harmless': 0.5,
-  }
-  assert points._refusal_rates(['4.', no, no, '4.']) == {
-    'refusal_rate_helpful': 0.0,
-    'refusal_rate_harmless': 1.0,
   }
 
 
