@@ -18,6 +18,7 @@ from hh_jax.report.style import Picture
 
 STAGE = 'rlhf'
 STEP = 'step'
+_MAX_POINTS = 400  # of a line; more only makes the page heavy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +102,10 @@ def picture(
       if has_marks:
         style.draw_series(axes, index, panel.series[name], xs, values)
         continue
+      stride = -(-len(xs) // _MAX_POINTS)
       axes.plot(
-        xs,
-        [mid for _, mid, _ in values],
+        xs[::stride],
+        [mid for _, mid, _ in values[::stride]],
         color=style.SERIES[index],
         linestyle=style.DASHES[index],
         linewidth=1.2,
