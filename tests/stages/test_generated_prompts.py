@@ -244,6 +244,21 @@ def test_an_empty_pool_is_named(generated):
 
 
 @pytest.mark.parametrize(
+  ('fields', 'said'),
+  [
+    ({'prompts_per_context': 3}, 'prompts_per_context=3 does not divide'),
+    ({'near_duplicate': 1.5}, 'near_duplicate=1.5 is outside'),
+    ({'near_duplicate': 0.0}, 'near_duplicate=0.0 must be positive'),
+    ({'harmless_fraction': -0.1}, 'harmless_fraction=-0.1 is outside'),
+    ({'shots': 0}, 'shots=0 must be positive'),
+  ],
+)
+def test_what_a_config_of_prompts_refuses(fields, said):
+  with pytest.raises(ValueError, match=said):
+    dataclasses.replace(CONFIG, **fields)
+
+
+@pytest.mark.parametrize(
   'fields', [{'generated_fraction': 0.5}, {'prompts_from': 'runs/prompts'}]
 )
 def test_a_share_and_a_run_go_together(fields):
