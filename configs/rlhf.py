@@ -10,29 +10,11 @@ In the pipeline, nano in the lab on 2 CPU cores: 9 minutes for 200 iterations,
 √KL 1.9, +45 Elo.
 """
 
-import dataclasses
-
 from configs import presets
 from hh_jax.config import RLHFConfig
 
-HALVING = 100_000  # samples between two halvings of the rate [§B.1]
-NANO_HALVING = 0.4  # of a run: 100,000 of the 250,000 samples of a paper's run
-
 
 def build(choice: presets.Choice) -> RLHFConfig:
-  config = plain(choice)
-  updates = config.passes * config.minibatches  # an iteration
-  iterations = HALVING / config.data.batch_size
-  if choice.is_nano:
-    iterations = NANO_HALVING * config.num_iterations
-  halving = dataclasses.replace(
-    config.optimizer, halving_steps=max(1, round(iterations * updates))
-  )
-  return dataclasses.replace(config, optimizer=halving)
-
-
-def plain(choice: presets.Choice) -> RLHFConfig:
-  """Returns the config without what `optimizer.schedule=halving` needs."""
   row_length = presets.short_rows(choice, 2048)
   return RLHFConfig(
     data=presets.data(

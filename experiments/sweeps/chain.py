@@ -55,7 +55,8 @@ def to_rlhf(rlhf: Stage | None = None) -> tuple[Stage, ...]:
 
 
 def to_ablation(
-  varied: Mapping[str, Sequence[Value]], **fixed: Value
+  varied: Mapping[str, Sequence[Value]],
+  fixed: Mapping[str, Value] | None = None,
 ) -> tuple[Stage, ...]:
   """Returns the stages of an ablation of RLHF.
 
@@ -64,7 +65,7 @@ def to_ablation(
 
   Args:
     varied: Key of RLHF's config -> the values it takes.
-    **fixed: Fields of it that all trials share.
+    fixed: Keys of it that all trials share.
   """
   held_out = Stage(
     'pm', PM_FROM, fixed={'data.span_start': 0.5}, name=HELD_OUT_PM
@@ -73,7 +74,7 @@ def to_ablation(
     'rlhf',
     {**POLICY_FROM, 'held_out_pm_from': HELD_OUT_PM},
     varied=varied,
-    fixed=fixed,
+    fixed=fixed or {},
   )
   *before, distill, last = to_rlhf(rlhf)
   pm = Stage('pm', PM_FROM, fixed={'data.span_end': 0.5})

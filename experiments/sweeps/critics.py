@@ -15,6 +15,6 @@ from hh_jax.launch.sweep import Sweep
 def get_sweep(arg: str | None = None) -> Sweep:
   choice, values = chain.choice_of(arg)
   stages = chain.to_ablation(
-    {'share_trunk': (False, True)}, value_init='policy'
+    {'share_trunk': (False, True)}, {'value_init': 'policy'}
   )
   return chain.sweep(stages, choice, values)

@@ -14,16 +14,20 @@ from configs.figures import policies
 from experiments.sweeps import chain
 from hh_jax.launch.sweep import Sweep
 
+# The paper halves every 100,000 samples; its robustness runs have 250,000.
+HALVING = 0.4  # of a run
+
 
 def get_sweep(arg: str | None = None) -> Sweep:
   choice, values = chain.choice_of(arg)
   config = rlhf.build(choice)
+  samples = config.num_iterations * config.data.batch_size
   updates = config.num_iterations * config.passes * config.minibatches
-  warmup = max(1, round(policies.WARMUP * updates))
   stages = chain.to_ablation(
     {
-      'optimizer.schedule': ('constant', 'linear', 'halving'),
-      'optimizer.warmup_steps': (0, warmup),
-    }
+      'lr_halving': (0, max(config.data.batch_size, round(HALVING * samples))),
+      'optimizer.warmup_steps': (0, max(1, round(policies.WARMUP * updates))),
+    },
+    {'optimizer.schedule': 'constant'},
   )
   return chain.sweep(stages, choice, values)

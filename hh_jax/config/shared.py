@@ -15,8 +15,6 @@ from typing import Any
 
 WORLDS = ('lab', 'hh')
 DTYPES = ('float32', 'bfloat16')
-STRETCHED = ('linear', 'cosine')  # schedules that fall to 0 at the last step
-SCHEDULES = ('constant', *STRETCHED, 'halving')
 
 
 def require(condition: bool, message: str) -> None:
@@ -189,8 +187,7 @@ class OptimizerConfig:
   lr_multiple: float = 1.0  # of lr_pretrain(size); see each stage
   lr_override: float = 0.0  # absolute peak rate; 0 uses the multiple
   warmup_steps: int = 0  # steps of a linear rise to the peak rate [open]
-  schedule: str = 'constant'  # 'linear' or 'cosine' decay to 0, or 'halving'
-  halving_steps: int = 0  # steps between two halvings of the rate [§B.1]
+  schedule: str = 'constant'  # 'constant', 'linear' or 'cosine' decay to 0
   beta1: float = 0.9  # [open]
   beta2: float = 0.95  # [open]
   eps: float = 1e-8  # [open]
@@ -198,11 +195,9 @@ class OptimizerConfig:
   clip_norm: float = 1.0  # global gradient norm [open]
 
   def __post_init__(self):
-    one_of('schedule', self.schedule, SCHEDULES)
+    one_of('schedule', self.schedule, ('constant', 'linear', 'cosine'))
     positive(self, 'lr_multiple', 'eps', 'clip_norm')
     counts(self)
-    if self.schedule == 'halving':
-      positive(self, 'halving_steps')
     for name in ('lr_override', 'weight_decay'):
       value = getattr(self, name)
       require(value >= 0, f'{name}={value} is < 0')

@@ -220,6 +220,8 @@ class RLHFConfig:
   data: DataConfig = field(default_factory=DataConfig)
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§4.1]
+  lr_halving: int = 0  # samples between halvings of the rate; 0: none. 100,000
+  # in online training [§B.1]
   loop: LoopConfig = field(default_factory=LoopConfig)
   num_iterations: int = 100  # rollouts of data.batch_size prompts [open]
   passes: int = 1  # K, passes over each rollout [§4.1]
@@ -288,6 +290,11 @@ class RLHFConfig:
     for name in ('kl_coef', 'value_coef', 'value_clip'):
       value = getattr(self, name)
       shared.require(value >= 0, f'{name}={value} is < 0')
+    shared.require(
+      self.lr_halving == 0 or self.lr_halving >= self.data.batch_size,
+      f'lr_halving={self.lr_halving} is less than the samples of an '
+      f'iteration, batch_size={self.data.batch_size}',
+    )
     shared.require(
       self.data.batch_size % self.minibatches == 0,
       f'minibatches={self.minibatches} does not divide '

@@ -11,7 +11,6 @@ import pathlib
 from typing import Any
 
 from hh_jax.config import DistillConfig, PretrainConfig
-from hh_jax.config.shared import STRETCHED
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.stages import sources
 from hh_jax.training import workdir as workdir_lib
@@ -49,7 +48,7 @@ def _require_length(config: Any, workdir: str | pathlib.Path) -> None:
   name = next((name for name in LENGTHS if name in vars(config)), None)
   if name is None or not path.exists():
     return
-  if config.optimizer.schedule in STRETCHED:
+  if config.optimizer.schedule != 'constant':
     why = f'its rate decays ({config.optimizer.schedule}) over all of its steps'
   elif isinstance(config, DistillConfig):
     why = 'it draws its batches for all of its steps'

@@ -219,7 +219,9 @@ def make_ppo_optimizer(
 
   Each network has its own peak rate; the schedule counts updates.
   """
-  updates = config.num_iterations * config.passes * config.minibatches
+  each = config.passes * config.minibatches  # updates an iteration
+  updates = config.num_iterations * each
+  halving = round(config.lr_halving / config.data.batch_size * each)
   value = dataclasses.replace(
     config.optimizer,
     lr_multiple=config.optimizer.lr_multiple * config.value_lr_multiple,
@@ -228,9 +230,11 @@ def make_ppo_optimizer(
   return optax.partition(
     {
       'policy': optimizer.make_optimizer(
-        config.optimizer, networks.policy.config, updates
+        config.optimizer, networks.policy.config, updates, halving
       ),
-      'value': optimizer.make_optimizer(value, networks.value.config, updates),
+      'value': optimizer.make_optimizer(
+        value, networks.value.config, updates, halving
+      ),
     },
     {'policy': 'policy', 'value': 'value'},
   )

@@ -3,8 +3,8 @@
 1. The gradient is clipped to a global norm.
 2. Adam moments, then decoupled weight decay on matrices only.
 3. The rate warms up linearly over `warmup_steps`, reaching the peak at the
-   last of them, then stays, falls to zero at `total_steps`, or is halved
-   every `halving_steps`.
+   last of them, then stays, or falls to zero at `total_steps`. It may be halved
+   every so many steps beside.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def learning_rate(
   model: ModelConfig,
   total_steps: int,
   step: int | jax.Array,
+  halving_steps: int = 0,
 ) -> jax.Array:
   """Returns the rate of update `step` (the first is 0), [] float32."""
   done = jnp.asarray(step, jnp.float32)
@@ -38,10 +39,10 @@ def learning_rate(
     decay = 1 - progress
   elif cfg.schedule == 'cosine':
     decay = 0.5 * (1 + jnp.cos(jnp.pi * progress))
-  elif cfg.schedule == 'halving':
-    decay = 0.5 ** jnp.floor(done / cfg.halving_steps)
   else:
     decay = jnp.ones((), jnp.float32)
+  if halving_steps:
+    decay = decay * 0.5 ** jnp.floor(done / halving_steps)
   return jnp.asarray(cfg.peak_lr(model), jnp.float32) * warmup * decay
 
 
@@ -56,7 +57,10 @@ def is_matrix(params: Params) -> Params:
 
 
 def make_optimizer(
-  cfg: OptimizerConfig, model: ModelConfig, total_steps: int
+  cfg: OptimizerConfig,
+  model: ModelConfig,
+  total_steps: int,
+  halving_steps: int = 0,
 ) -> optax.GradientTransformation:
   """Builds the optimizer of a stage.
 
@@ -64,6 +68,7 @@ def make_optimizer(
     cfg: Rates, moments, decay and clipping.
     model: Its size sets the peak rate.
     total_steps: Where a decaying schedule reaches zero.
+    halving_steps: Steps between two halvings of the rate; 0: none.
   """
   if total_steps <= 0:
     raise ValueError(f'total_steps={total_steps} must be positive')
@@ -75,7 +80,7 @@ def make_optimizer(
     )
 
   def schedule(count: jax.Array) -> jax.Array:
-    return learning_rate(cfg, model, total_steps, count)
+    return learning_rate(cfg, model, total_steps, count, halving_steps)
 
   decay = (
     optax.add_decayed_weights(cfg.weight_decay, mask=is_matrix)

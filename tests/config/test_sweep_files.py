@@ -62,7 +62,7 @@ KNOBS = {
   'lengths': {'sampling.max_new_tokens': (16, 24, 40)},
   'endings': {'missing_eot_score': ('pm', 'fixed')},
   'schedules': {
-    'optimizer.schedule': ('constant', 'linear', 'halving'),
+    'lr_halving': (0, 5120),
     'optimizer.warmup_steps': (0, 160),
   },
 }
