@@ -86,12 +86,14 @@ def _read_stage(workdir: pathlib.Path) -> Run:
   shown = {'steps': done.get('steps'), 'seconds': done['seconds']}
   values = {
     **done,
-    'state_sha256': {stage: done['state_sha256']},
     'stages': {stage: {**shown, 'result': done['line']}},
     'versions': record['versions'],
   }
-  lines = _read_lines(workdir / metrics_lib.FILE)
-  return Run(workdir, values, {stage: lines}, is_stage=True)
+  if 'state_sha256' in done:
+    values['state_sha256'] = {stage: done['state_sha256']}
+  path = workdir / metrics_lib.FILE
+  curves = {stage: _read_lines(path)} if path.is_file() else {}
+  return Run(workdir, values, curves, is_stage=True)
 
 
 def as_mapping(value: table.Value) -> Row:
