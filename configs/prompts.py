@@ -30,7 +30,10 @@ def build(choice: presets.Choice) -> PromptsConfig:
     loop=presets.loop(choice),
     num_prompts=choice.pick(4000 if choice.is_nano else 369_000, 500, 4),
     shots=choice.pick(10, 10, 2),
-    num_queries=choice.pick(2000, 500, 20),
+    # All there are of the real ones, so that none is copied: 137k [§4.1].
+    num_queries=choice.pick(
+      2000 if choice.world == 'lab' else 200_000, 500, 20
+    ),
     prompts_per_context=choice.pick(16, 16, 4),
   )
 
