@@ -43,6 +43,8 @@ def build(choice: presets.Choice) -> RLHFConfig:
     # Deviation: fewer than the 512 of a point of reward against √KL on real
     # data, half of each side; a tenth of it has 226 on the harmless side.
     eval_prompts=choice.pick(256 if choice.is_small_data else 512, 256, 16),
+    show_every=choice.pick(15 if choice.is_small_data else 50, 12, 2),
+    show_prompts=choice.pick(20, 20, 2),
   )
 
 

@@ -19,6 +19,7 @@ from hh_jax.config import (
   RLHFConfig,
   RobustnessConfig,
   TensionConfig,
+  WritersConfig,
 )
 
 MAX_NEW_TOKENS = 32  # [§4.2]
@@ -26,6 +27,7 @@ NUM_SAMPLES = 250_000  # of a run [§4.2]
 WARMUP = 0.1  # of a run's updates: 25,000 of 250,000 samples [§B.1]
 NUM_POINTS = 40  # of scores against √KL along a run
 KS = (1, 4, 16, 64)
+NUM_DISPLAY_SAMPLES = 17  # the median is taken [§6.1]
 
 
 def stages(
@@ -81,6 +83,7 @@ def policy(choice: presets.Choice, held_out: DataConfig) -> RLHFConfig:
     ),
     passes=passes,
     num_iterations=num_iterations,
+    show_every=max(1, num_iterations // 4),
     **points(choice, num_iterations),
   )
 
@@ -143,6 +146,17 @@ def tension(choice: presets.Choice) -> TensionConfig:
   fields = stages(choice, is_largest_alone=True)
   fractions = (0.0, 0.5) if choice.scale == 'smoke' else (0.0, 0.5, 0.9, 1.0)
   return TensionConfig(**fields, fractions=fractions)
+
+
+def writers(choice: presets.Choice) -> WritersConfig:
+  """Returns the config of figure 24: 17 replies a prompt of two policies."""
+  fields = stages(choice, is_largest_alone=True)
+  own = dataclasses.replace(
+    fields.pop('rejection'),
+    k=NUM_DISPLAY_SAMPLES,
+    num_prompts=choice.pick(256, 64, 4),
+  )
+  return WritersConfig(**fields, rejection=own)
 
 
 def elo(choice: presets.Choice) -> EloConfig:

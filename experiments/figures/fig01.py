@@ -16,10 +16,12 @@ def main(config: EloConfig, workdir: str) -> str:
     'fig01',
     'Figure 1: Elo by size',
     'Context-distilled policies, RLHF on prompts of both sides and on helpful '
-    'ones alone. Helpfulness is Elo on helpful prompts, harmlessness on '
-    'red-team prompts; grey marks are read off the paper.',
+    'ones alone. Helpfulness is Elo on helpful prompts, harmlessness on red-'
+    'team prompts; the band is writers of known strength, grey marks are read '
+    'off the paper.',
     elo.fig01,
     preference_figures.fig01,
+    preference_figures.say_fig01,
   )
   return publish.run(figure, config, workdir, cli.command_line())
 

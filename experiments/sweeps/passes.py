@@ -8,10 +8,10 @@ Arguments as in experiments/sweeps/chain.py.
 """
 
 from experiments.sweeps import chain
-from hh_jax.launch.sweep import Stage, Sweep
+from hh_jax.launch.sweep import Sweep
 
 
 def get_sweep(arg: str | None = None) -> Sweep:
   choice, values = chain.choice_of(arg)
-  rlhf = Stage('rlhf', chain.POLICY_FROM, varied={'passes': (1, 2, 4)})
-  return chain.sweep(chain.to_rlhf(rlhf), choice, values)
+  stages = chain.to_ablation({'passes': (1, 2, 4)})
+  return chain.sweep(stages, choice, values)

@@ -25,6 +25,7 @@ from hh_jax.config.policy_figures import (
   PolicyConfig,
   RobustnessConfig,
   TensionConfig,
+  WritersConfig,
 )
 from hh_jax.config.shared import (
   DataConfig,
@@ -40,6 +41,7 @@ from hh_jax.config.stages import (
   PMConfig,
   PMPConfig,
   PretrainConfig,
+  PromptsConfig,
   PublicConfig,
   RejectionConfig,
   RLHFConfig,
@@ -66,6 +68,7 @@ __all__ = [
   'PipelineConfig',
   'PolicyConfig',
   'PretrainConfig',
+  'PromptsConfig',
   'PublicConfig',
   'RLHFConfig',
   'RejectionConfig',
@@ -74,6 +77,7 @@ __all__ = [
   'ScalingConfig',
   'TensionConfig',
   'TransferConfig',
+  'WritersConfig',
   'from_config_dict',
   'lr_pretrain',
   'parse_arg',

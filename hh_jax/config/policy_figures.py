@@ -87,7 +87,19 @@ class EloConfig(PolicyConfig):
   """Elo of policies by size [§1, §2.4]."""
 
   games_per_prompt: int = 2  # crowd comparisons of each pair [open]
+  # world=lab: shares of lapses of the writers beside the policies [open]
+  writer_lapses: tuple[float, ...] = (0.1, 0.3)
 
   def __post_init__(self):
     super().__post_init__()
     shared.positive(self, 'games_per_prompt')
+    require_distinct('writer_lapses', self.writer_lapses)
+    shared.require(
+      0 <= min(self.writer_lapses) <= max(self.writer_lapses) <= 1,
+      f'writer_lapses={self.writer_lapses} is not within [0, 1]',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class WritersConfig(EloConfig):
+  """Policies against the first of the writers [§6.1]."""

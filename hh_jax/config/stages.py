@@ -168,6 +168,47 @@ class RejectionConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PromptsConfig:
+  """Prompts that a language model writes; an example is a sample [§4.1]."""
+
+  seed: int = 0
+  init_from: str = run_of(*UNTUNED)  # who writes; a large model in the paper
+  data: DataConfig = field(default_factory=DataConfig)
+  sampling: SamplingConfig = field(default_factory=SamplingConfig)
+  loop: LoopConfig = field(default_factory=LoopConfig)
+  num_prompts: int = 4000  # to be kept; the paper has 369k
+  harmless_fraction: float = 0.5  # of them [open]
+  shots: int = 10  # human queries in a context, about 10 [§4.1]
+  num_queries: int = 2000  # of either side that those are drawn from [open]
+  prompts_per_context: int = 16  # sampled after the same queries [open]
+  near_duplicate: float = 0.8  # share of a prompt's words in a row that
+  # another one has, from which it is left out [open]
+  tries: int = 8  # most samples for one that is asked for [open]
+
+  def __post_init__(self):
+    agreement.require_one_device(self.loop)
+    agreement.require_runnable(self)
+    agreement.require_no_max_path(self.data)
+    agreement.require_room(self.data, self.sampling)
+    agreement.require_held_out(self.data)
+    shared.positive(
+      self,
+      'num_prompts',
+      'shots',
+      'num_queries',
+      'prompts_per_context',
+      'near_duplicate',
+      'tries',
+    )
+    shared.fraction(self, 'harmless_fraction', 'near_duplicate')
+    shared.require(
+      self.data.batch_size % self.prompts_per_context == 0,
+      f'prompts_per_context={self.prompts_per_context} does not divide '
+      f'batch_size={self.data.batch_size}, the samples of a round',
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class RLHFConfig:
   """PPO against a preference model [§4.1, §B.1]; an example is a prompt."""
 
@@ -179,12 +220,16 @@ class RLHFConfig:
   data: DataConfig = field(default_factory=DataConfig)
   sampling: SamplingConfig = field(default_factory=SamplingConfig)
   optimizer: OptimizerConfig = _optimizer(0.01, 'constant')  # [§4.1]
+  lr_halving: int = 0  # samples between halvings of the rate; 0: none. 100,000
+  # in online training [§B.1]
   loop: LoopConfig = field(default_factory=LoopConfig)
   num_iterations: int = 100  # rollouts of data.batch_size prompts [open]
   passes: int = 1  # K, passes over each rollout [§4.1]
   minibatches: int = 4  # updates a pass [open]
   harmless_fraction: float = 0.5  # of the prompts [open]
   num_prompts: int = 4000  # size of the prompt pool, drawn in epochs [open]
+  prompts_from: str = run_of('prompts', is_optional=True)  # generated ones
+  generated_fraction: float = 0.0  # of the pool; 369k of 506k there [§4.1]
   kl_coef: float = 0.001  # λ_KL [§4.1]
   clip_range: float = 0.2  # ε [§4.1]
   discount: float = 1.0  # γ [§4.1]
@@ -195,6 +240,7 @@ class RLHFConfig:
   value_init: str = 'pm'  # 'pm' or 'policy' [open]
   share_trunk: bool = False  # value head on the policy's trunk [open]
   whiten_advantages: bool = True  # over the whole rollout [open]
+  whiten_rewards: bool = False  # likewise, their mean kept; raw [§4.1]
   center_scores: bool = True  # subtract the mean of π0's scores [§B.2]
   center_prompts: int = 256  # held-out prompts of that mean [open]
   missing_eot_score: str = 'pm'  # 'pm': scored as it is; 'fixed' [open]
@@ -205,6 +251,8 @@ class RLHFConfig:
   eval_first: int = 0  # iterations at the start with a point after each: √KL
   # grows fastest there, and a straight line needs points
   eval_prompts: int = 512  # held-out prompts of each point
+  show_every: int = 50  # iterations between texts kept for the report
+  show_prompts: int = 20  # held-out prompts that those answer
 
   def __post_init__(self):
     agreement.require_runnable(self)
@@ -221,7 +269,15 @@ class RLHFConfig:
       'clip_range',
       'eval_every',
       'eval_prompts',
+      'show_every',
+      'show_prompts',
       'value_lr_multiple',
+    )
+    shared.require(
+      (self.generated_fraction > 0) == bool(self.prompts_from),
+      f'generated_fraction={self.generated_fraction} and '
+      f'prompts_from={self.prompts_from!r}: a share of generated prompts and '
+      'the prompts run that they are from go together; set both or none',
     )
     shared.one_of('value_init', self.value_init, ('pm', 'policy'))
     shared.require(
@@ -230,10 +286,15 @@ class RLHFConfig:
       'whole distribution; set it to 1 [fn 12]',
     )
     shared.one_of('missing_eot_score', self.missing_eot_score, ('pm', 'fixed'))
-    shared.fraction(self, 'discount', 'gae_lambda')
+    shared.fraction(self, 'discount', 'gae_lambda', 'generated_fraction')
     for name in ('kl_coef', 'value_coef', 'value_clip'):
       value = getattr(self, name)
       shared.require(value >= 0, f'{name}={value} is < 0')
+    shared.require(
+      self.lr_halving == 0 or self.lr_halving >= self.data.batch_size,
+      f'lr_halving={self.lr_halving} is less than the samples of an '
+      f'iteration, batch_size={self.data.batch_size}',
+    )
     shared.require(
       self.data.batch_size % self.minibatches == 0,
       f'minibatches={self.minibatches} does not divide '

@@ -6,7 +6,11 @@ and appendix C (the median of 17 samples that the paper displays).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+NUM_DISPLAY_SAMPLES = 17  # a reply is shown as the median of 17 [§6, App. C]
 
 
 def reply_ids(example_ids: np.ndarray, k: int) -> np.ndarray:
@@ -35,3 +39,21 @@ def median_of(scores: np.ndarray, is_empty: np.ndarray) -> np.ndarray:
   order = np.argsort(np.where(is_empty, np.inf, scores), axis=-1, kind='stable')
   middle = (np.sum(~is_empty, axis=-1, keepdims=True) - 1) // 2
   return np.take_along_axis(order, middle, axis=-1)[..., 0]
+
+
+def medians(
+  replies: Sequence[Sequence[str]], scores: np.ndarray
+) -> list[tuple[str, float]]:
+  """The median non-empty reply of each prompt, and its score.
+
+  Args:
+    replies: k texts of each of E prompts.
+    scores: [E, k] preference-model scores.
+  """
+  is_empty = np.array([[not text.strip() for text in own] for own in replies])
+  return [
+    (own[index], float(row[index]))
+    for own, row, index in zip(
+      replies, scores, median_of(scores, is_empty), strict=True
+    )
+  ]

@@ -143,3 +143,11 @@ def read(prompt: dialogue_lib.Dialogue) -> Request | None:
   """What a prompt asks for; None if it cannot be read."""
   human = human_turns(prompt)
   return _read(human) if human else None
+
+
+def side_of(prompt: dialogue_lib.Dialogue) -> str | None:
+  """'helpful' or 'harmless' by what is asked for; None if it is not read."""
+  request = read(prompt)
+  if request is None:
+    return None
+  return 'harmless' if isinstance(request, Attack) else 'helpful'

@@ -25,6 +25,7 @@ from hh_jax.config import (
   PMConfig,
   PMPConfig,
   PretrainConfig,
+  PromptsConfig,
   RejectionConfig,
   RLHFConfig,
 )
@@ -40,6 +41,7 @@ CONFIGS: dict[str, type[Any]] = {
   'distill': DistillConfig,
   'pmp': PMPConfig,
   'pm': PMConfig,
+  'prompts': PromptsConfig,
   'rejection': RejectionConfig,
   'rlhf': RLHFConfig,
   'evaluate': EvaluateConfig,

@@ -59,18 +59,28 @@ def token_rewards(
 
 
 def whiten(
-  x: Float[Array, '*axes'], mask: Bool[Array, '*axes']
+  x: Float[Array, '*axes'],
+  mask: Bool[Array, '*axes'],
+  keeps_mean: bool = False,
 ) -> Float[Array, '*axes']:
   """Shifts and scales to mean 0 and variance 1 over all real entries.
 
   Give it the whole rollout, so that minibatches and devices do not matter.
-  Deviation: the paper does not say whether advantages are normalised.
+  Deviation: the paper does not say whether advantages or rewards are
+  normalised.
+
+  Args:
+    x: Advantages or rewards.
+    mask: True on real entries.
+    keeps_mean: Whether the mean is put back, as is usual for rewards.
   """
   x = sums.masked(x, mask)
   num_real = jnp.maximum(sums.count(mask, x.dtype), 1.0)
-  centred = sums.masked(x - jnp.sum(x) / num_real, mask)
+  mean = jnp.sum(x) / num_real
+  centred = sums.masked(x - mean, mask)
   variance = jnp.sum(jnp.square(centred)) / num_real
-  return centred * jax.lax.rsqrt(variance + WHITEN_EPS)
+  whitened = centred * jax.lax.rsqrt(variance + WHITEN_EPS)
+  return sums.masked(whitened + mean, mask) if keeps_mean else whitened
 
 
 def clipped_policy_loss(

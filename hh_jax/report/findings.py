@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hh_jax.report import policy_figures, table
+from hh_jax.report import policy_figures, rlhf_figures, table
 from hh_jax.report import run as run_lib
 from hh_jax.stats import elo as elo_lib
 from hh_jax.stats import frontier as frontier_lib
@@ -21,6 +21,8 @@ GOOD, CAUTION, NEUTRAL = 'good', 'caution', 'neutral'
 # Where the reward is linear in √KL in the paper [§4.3, figure 4].
 _LINEAR_UP_TO = 3.0
 _LEAK = 0.01  # share of test comparisons that is worth a word
+_MISMATCH = 1e-3  # distance of the first ratio from 1 that is worth a word
+_LATE = 20  # iterations at the end over which the values are judged
 _NOISY = 0.2  # share of wrong labels that is worth a word
 
 
@@ -44,6 +46,8 @@ def find(
     *_reward(frontier),
     *_parting(frontier),
     *_gold(frontier),
+    *_replies(run),
+    *_updates(run),
     *_alarms(run),
     *_elo(run),
     *_cross(run),
@@ -199,9 +203,9 @@ def _parting(frontier: policy_figures.Frontier | None) -> list[Finding]:
   gains = frontier.gains
   gap = gains['train_pm'][-1][1] - gains['held_out_pm'][-1][1]
   text = 'Train and held-out PM part at √KL '
-  text += f'{frontier.roots[frontier.parting]:.2f}: from there the intervals '
-  text += f'of their gains stay apart, by {gap:.2f} at the end. What the '
-  text += 'policy gains beyond is partly an error of its preference model.'
+  text += f'{frontier.roots[frontier.parting]:.2f}; stop there. Beyond, the '
+  text += f'intervals of their gains stay apart, by {gap:.2f} at the end: what '
+  text += 'the policy gains is partly an error of its preference model.'
   return [Finding(CAUTION, text)]
 
 
@@ -267,6 +271,63 @@ def _cross(run: run_lib.Run) -> list[Finding]:
       text += ', no better than chance'
     found.append(Finding(NEUTRAL, f'{text}.'))
   return found
+
+
+# What replies are, in words, and whether more of it is bad news.
+_REPLIES = {
+  'refusal_rate_helpful': ('Refusal of helpful requests', True),
+  'refusal_rate_harmless': ('Refusal of red-team requests', False),
+  'repetition': ('Repetition within replies', True),
+  'eot_rate': ('The share of replies that end', False),
+  'response_length': ('The length of replies', None),
+}
+
+
+def _replies(run: run_lib.Run) -> list[Finding]:
+  """What became of replies between the first and the last snapshot."""
+  rows = run.rows('frontier')
+  found = []
+  for key, (words, is_bad) in _REPLIES.items() if len(rows) > 1 else ():
+    gain = run_lib.band(run_lib.as_mapping(rows[-1].get('gain')).get(key))
+    first, last = (run_lib.band(row.get(key)) for row in (rows[0], rows[-1]))
+    if gain is None or first is None or last is None:
+      continue
+    if gain[0] <= 0 <= gain[2]:
+      continue
+    is_more = gain[0] > 0
+    spell = table.format_value if is_bad is None else percent
+    text = f'{words} {"rises" if is_more else "falls"} from {spell(first)} to '
+    tone = NEUTRAL
+    if is_bad is not None:
+      tone = CAUTION if is_more == is_bad else GOOD
+    found.append(Finding(tone, f'{text}{spell(last)}.'))
+  return found
+
+
+def _updates(run: run_lib.Run) -> list[Finding]:
+  """Whether sampler and trainer agree, and what the values are worth."""
+  steps = run.curves.get(rlhf_figures.STAGE, ())
+  ratios = _numbers(steps, 'ppo/first_ratio')
+  explained = _numbers(steps, 'rollout/value_explained')[-_LATE:]
+  found = []
+  if ratios:
+    gap = max(abs(ratio - 1) for ratio in ratios)
+    text = 'The first-minibatch ratio stays within '
+    text += f'{table.format_number(gap)} of 1'
+    if gap > _MISMATCH:
+      text += ': sampler and trainer disagree; set recompute_log_probs'
+    found.append(Finding(GOOD if gap <= _MISMATCH else CAUTION, f'{text}.'))
+  if explained:
+    share = sum(explained) / len(explained)
+    text = f'At the end the values explain {percent((share,) * 3)} of the '
+    text += 'variance of returns.'
+    found.append(Finding(NEUTRAL if share > 0 else CAUTION, text))
+  return found
+
+
+def _numbers(rows: Sequence[run_lib.Row], name: str) -> list[float]:
+  values = (run_lib.number(row.get(name)) for row in rows)
+  return [value for value in values if value is not None]
 
 
 def _alarms(run: run_lib.Run) -> list[Finding]:

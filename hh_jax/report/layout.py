@@ -143,10 +143,7 @@ def read_sample(row: run_lib.Row) -> Sample:
   scores = {key: row.get(f'score_{key}') for key in names}
   return Sample(
     side=str(row.get('side') or ''),
-    turns=[
-      (str(turn.get('role')), str(turn.get('text')))
-      for turn in run_lib.as_rows(row.get('prompt'))
-    ],
+    turns=_turns(row),
     replies=[
       Reply(
         name=name,
@@ -158,3 +155,28 @@ def read_sample(row: run_lib.Row) -> Sample:
       if row.get(key) is not None
     ],
   )
+
+
+def read_course(row: run_lib.Row) -> Sample:
+  """Reads a prompt and what one policy said to it along its training."""
+  replies = run_lib.as_rows(row.get('replies'))
+  return Sample(
+    side=str(row.get('side') or ''),
+    turns=_turns(row),
+    replies=[
+      Reply(
+        name=f'iteration {reply.get("step")}',
+        text=str(reply.get('text') or '').strip(),
+        score=table.format_value(reply.get('score')),
+        is_after=reply is replies[-1],
+      )
+      for reply in replies
+    ],
+  )
+
+
+def _turns(row: run_lib.Row) -> list[tuple[str, str]]:
+  return [
+    (str(turn.get('role')), str(turn.get('text')))
+    for turn in run_lib.as_rows(row.get('prompt'))
+  ]

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -38,16 +39,20 @@ _OVERVIEW = (
 )
 
 
-def write(workdir: str | pathlib.Path) -> pathlib.Path:
+def write(workdir: str | pathlib.Path, command: str = '') -> pathlib.Path:
   """Writes `report.html` and `figures/` of a run.
 
   Args:
-    workdir: Folder with `results.json`, stage folders, or both.
+    workdir: Folder with `results.json`, stage folders, or both; or the workdir
+      of one finished stage.
+    command: Shell command that was run, where no result file says it.
 
   Returns:
     Path of the page.
   """
   run = run_lib.read_run(pathlib.Path(workdir))
+  if command:
+    run = dataclasses.replace(run, values={**run.values, 'command': command})
   frontier = policy_figures.read_frontier(run)
   sections = sections_lib.all_sections(run, frontier)
   pictures = [picture for section in sections for picture in section.pictures]
@@ -58,7 +63,11 @@ def write(workdir: str | pathlib.Path) -> pathlib.Path:
     findings=findings.find(run, frontier),
     drawings=save_figures(run.workdir / 'figures', pictures),
     sections=[section for section in sections if section.is_available],
-    missing=[section for section in sections if not section.is_available],
+    missing=[
+      section
+      for section in sections
+      if not section.is_available and not run.is_stage
+    ],
   )
   path = run.workdir / FILE
   files.write_atomic(path, text)

@@ -1,4 +1,4 @@
-"""Pictures of who is preferred, and of tension (figures 1, 14 and 36)."""
+"""Pictures of who is preferred, and of tension (figures 1, 14, 24 and 36)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from hh_jax.report import paper_values, style
+from hh_jax.report import paper_values, style, table
 from hh_jax.report import run as run_lib
 from hh_jax.report.bias_figures import histogram
+from hh_jax.report.findings import percent
 from hh_jax.report.lines import PARAMS, Lines, Values, by, marked, middle, of
 from hh_jax.report.style import Picture
 
@@ -18,10 +19,12 @@ _MIXTURE = 'mixture'
 
 
 def fig01(values: Values) -> list[Picture]:
-  """Elo of every kind of policy by size, a panel a side."""
+  """Elo of every kind of policy by size, a panel a side; writers as a band."""
   rows = run_lib.as_rows(values.get('by_size'))
-  return [
-    Lines(
+  writers = run_lib.as_rows(values.get('writers'))
+  pictures = []
+  for side in _SIDES:
+    picture = Lines(
       f'fig01_{side}',
       f'{"Helpfulness" if side == "helpful" else "Harmlessness"} Elo by size',
       of(rows, side=side),
@@ -34,8 +37,63 @@ def fig01(values: Values) -> list[Picture]:
       level=0.0,
       paper=paper_values.ELO if side == 'helpful' else {},
     ).picture()
-    for side in _SIDES
+    places = [middle(row.get('elo')) for row in of(writers, side=side)]
+    known = [place for place in places if place is not None]
+    pictures.append(_between(picture, known, 'writers'))
+  return pictures
+
+
+def say_fig01(values: Values) -> str:
+  """What a unit of PM score is worth in Elo."""
+  text = ''
+  for row in run_lib.as_rows(values.get('elo_per_pm_unit')):
+    slope, paper = run_lib.band(row.get('elo_per_pm_unit')), row.get('paper')
+    if slope is not None:
+      text += f'On {row.get("side")} prompts a unit of PM score is worth '
+      text += f'{table.format_value(slope)} Elo; choosing by that score alone '
+      text += f'would make it {table.format_value(paper)}. '
+  return text.strip()
+
+
+def _between(picture: Picture, places: Sequence[float], name: str) -> Picture:
+  """Draws a band from the lowest to the highest place, if there are any."""
+  if not places:
+    return picture
+  low, high = min(places), max(places)
+
+  def draw(axes: Axes) -> None:
+    colour = style.SERIES[4]
+    axes.axhspan(low, high, color=colour, alpha=0.22, linewidth=0, label=name)
+    picture.draw(axes)
+
+  alt = f'{picture.alt} A band of {name} from {table.format_number(low)} to '
+  return dataclasses.replace(
+    picture, draw=draw, alt=f'{alt}{table.format_number(high)}.'
+  )
+
+
+def fig24(values: Values) -> list[Picture]:
+  """Scores of writers and policies as histograms."""
+  return [
+    histogram(
+      'fig24',
+      'PM scores of writers and policies',
+      run_lib.as_rows(values.get('scores')),
+      'score',
+      'score less the mean, nats',
+    )
   ]
+
+
+def say_fig24(values: Values) -> str:
+  """How often the policies are preferred to the writers."""
+  return ' '.join(
+    f'The crowd prefers {row.get("policy")} to the writers in '
+    f"{percent(wins)} of games; the paper's in "
+    f'{table.format_value(row.get("wins_paper"))}.'
+    for row in run_lib.as_rows(values.get('against_writers'))
+    if (wins := run_lib.band(row.get('wins'))) is not None
+  )
 
 
 def fig36(values: Values) -> list[Picture]:

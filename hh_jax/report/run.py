@@ -2,7 +2,9 @@
 
 1. `results.json` holds the evaluated numbers; every key is optional.
 2. `<stage>/metrics.jsonl` holds one JSON object a step.
-3. A number may stand alone or as an interval `[low, mid, high]`; `band` reads
+3. The workdir of one stage is read too: `DONE` for its numbers, and its own
+   `metrics.jsonl`.
+4. A number may stand alone or as an interval `[low, mid, high]`; `band` reads
    both, and anything else as missing.
 """
 
@@ -15,6 +17,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from hh_jax.report import table
+from hh_jax.training import metrics as metrics_lib
+from hh_jax.training import workdir as workdir_lib
 
 Band = tuple[float, float, float]  # low, mid, high
 Row = Mapping[str, table.Value]
@@ -36,6 +40,7 @@ class Run:
   workdir: pathlib.Path
   values: Row  # results.json
   curves: Mapping[str, Sequence[Row]]  # stage -> lines of its metrics
+  is_stage: bool = False  # of one stage alone, which has no more to say
 
   def mapping(self, key: str) -> Row:
     """A mapping of the results, empty where it is missing."""
@@ -57,6 +62,8 @@ def read_run(workdir: pathlib.Path) -> Run:
   """
   if not workdir.is_dir():
     raise ValueError(f'{workdir} is no folder; pass the workdir of a run')
+  if (workdir / workdir_lib.RECORD).is_file():
+    return _read_stage(workdir)
   path = workdir / 'results.json'
   values = _read_object(path) if path.is_file() else {}
   curves = {
@@ -69,6 +76,24 @@ def read_run(workdir: pathlib.Path) -> Run:
       f'{workdir} holds neither results.json nor <stage>/metrics.jsonl'
     )
   return Run(workdir, values, curves)
+
+
+def _read_stage(workdir: pathlib.Path) -> Run:
+  """Reads the workdir of one finished stage."""
+  record = workdir_lib.read_record(workdir)
+  done = workdir_lib.read_result(workdir)
+  stage = str(record['fingerprint']['stage'])
+  shown = {'steps': done.get('steps'), 'seconds': done['seconds']}
+  values = {
+    **done,
+    'stages': {stage: {**shown, 'result': done['line']}},
+    'versions': record['versions'],
+  }
+  if 'state_sha256' in done:
+    values['state_sha256'] = {stage: done['state_sha256']}
+  path = workdir / metrics_lib.FILE
+  curves = {stage: _read_lines(path)} if path.is_file() else {}
+  return Run(workdir, values, curves, is_stage=True)
 
 
 def as_mapping(value: table.Value) -> Row:

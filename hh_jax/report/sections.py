@@ -9,7 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from hh_jax.report import figures, layout, policy_figures, table
+from hh_jax.report import (
+  figures,
+  layout,
+  policy_figures,
+  rlhf_figures,
+  table,
+)
 from hh_jax.report import run as run_lib
 from hh_jax.stats import elo as elo_lib
 
@@ -26,6 +32,8 @@ def all_sections(
     _accuracy(run),
     _calibration(run),
     _frontier(run, frontier),
+    _course(run),
+    _shown(run),
     _elo(run),
     _tension(run),
     _samples(run),
@@ -157,6 +165,7 @@ def _frontier(
   columns = ['step', 'samples', 'kl', 'k1', 'k3', 'train_pm', 'held_out_pm']
   columns += ['train_pm_helpful', 'train_pm_harmless', 'gold_helpfulness']
   columns += ['gold_harmlessness', 'response_length', 'eot_rate', 'entropy']
+  columns += ['repetition', 'refusal_rate_helpful', 'refusal_rate_harmless']
   return layout.Section(
     'frontier',
     'Reward against √KL',
@@ -185,6 +194,43 @@ def _with_gains(snapshot: run_lib.Row) -> run_lib.Row:
   """A snapshot in which PM scores are gains: their zero means nothing."""
   gains = run_lib.as_mapping(snapshot.get('gain'))
   return {**snapshot, **{k: v for k, v in gains.items() if '_pm' in k}}
+
+
+def _course(run: run_lib.Run) -> layout.Section:
+  counts = [
+    {'prompts': run_lib.label(key), 'count': value}
+    for key, value in run.mapping('prompts').items()
+  ]
+  ends = [
+    {'at the end': run_lib.label(key), 'value': value}
+    for key, value in run.mapping('end').items()
+  ]
+  return layout.Section(
+    'course',
+    'RLHF in training',
+    'What replies to held-out prompts became, and what the updates did. The '
+    'first minibatch has not been trained on yet: its ratio is 1 where sampler '
+    'and trainer agree.',
+    pictures=rlhf_figures.course(run),
+    tables=[
+      *layout.make_table('Prompts trained on', counts),
+      *layout.make_table('At the end of training', ends),
+    ],
+    needs='frontier, rlhf/metrics.jsonl',
+  )
+
+
+def _shown(run: run_lib.Run) -> layout.Section:
+  return layout.Section(
+    'shown',
+    'The same prompts along training',
+    'Of 17 replies to each prompt the one with the median PM score that is not '
+    'empty, as in the paper. All replies are by models; red-team prompts ask '
+    'for harm.',
+    pictures=layout.present(rlhf_figures.shown_scores(run)),
+    samples=[layout.read_course(row) for row in run.rows('shown')],
+    needs='shown',
+  )
 
 
 def _elo(run: run_lib.Run) -> layout.Section:

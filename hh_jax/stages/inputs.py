@@ -22,20 +22,21 @@ from hh_jax.config import (
   HHHConfig,
   PipelineConfig,
   PublicConfig,
+  WritersConfig,
   from_config_dict,
 )
 from hh_jax.config.stages import UNTUNED
 from hh_jax.data import hhh
 from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.models import sizes
-from hh_jax.stages import probes, public_source, sources, worlds
+from hh_jax.stages import probes, public_source, sources, worlds, written
 from hh_jax.training import files
 from hh_jax.training import workdir as workdir_lib
 
 MODEL_FILE = 'model.json'
 RECORDED = (FigureConfig, FoldsConfig, PipelineConfig)
 WHOLE = (FigureConfig, PipelineConfig)  # configs of several stages
-TRAINED_ON_COMPARISONS = ('pm', 'rlhf')
+TRAINED_ON_COMPARISONS = ('pm', 'rlhf', 'prompts')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +47,12 @@ class Description:
   stage: str
   config: dict[str, Any]
   model: dict[str, Any]  # fields of its ModelConfig
-  tokenizer_sha256: str
+  tokenizer_sha256: str  # '': it has no model
   result: dict[str, Any]  # what it ended with
+
+  @property
+  def has_model(self) -> bool:
+    return bool(self.tokenizer_sha256)
 
 
 def require(config: Any, planned: Collection[str] = ()) -> None:
@@ -69,11 +74,15 @@ def require(config: Any, planned: Collection[str] = ()) -> None:
   require_data(data, field)
   if isinstance(config, HHHConfig):
     require_hhh(config)
+  if isinstance(config, WritersConfig):
+    written.require(data)
   if isinstance(config, BiasConfig) and config.replies_file:
     probes.first_replies(data, 0, config.replies_file, 0)
   runs = list(named_runs(config, planned))
+  models = [run for run in runs if run.has_model]
+  for run in models:
+    require_same_tokenizer(models[0], run)
   for run in runs:
-    require_same_tokenizer(runs[0], run)
     require_same_split(data, run)
 
 
@@ -166,7 +175,7 @@ def describe_as(
   workdir: str, spelled: str, stages: Sequence[str]
 ) -> Description:
   """Returns what the run of a field says, one of the stages."""
-  found = describe(workdir, f'{spelled}={workdir}')
+  found = describe_any(workdir, f'{spelled}={workdir}')
   if found.stage not in stages:
     raise ValueError(
       f'{spelled}={workdir} holds a {found.stage} run; it must be of '
@@ -188,6 +197,20 @@ def _require_tokenizer(path: str, teacher: Description) -> None:
 def describe(
   workdir: str | pathlib.Path, spelled: str | None = None
 ) -> Description:
+  """Returns what a finished run of a model says; see `describe_any`.
+
+  Raises:
+    ValueError: The folder holds no run, an unfinished one or one of no model.
+  """
+  found = describe_any(workdir, spelled)
+  if not found.has_model:
+    raise ValueError(f'{found.workdir} holds no model: its stage trains none')
+  return found
+
+
+def describe_any(
+  workdir: str | pathlib.Path, spelled: str | None = None
+) -> Description:
   """Returns what a finished run says; that of a pipeline is its RLHF policy.
 
   Args:
@@ -195,7 +218,7 @@ def describe(
     spelled: What to call it where it is none.
 
   Raises:
-    ValueError: The folder holds no run, an unfinished one or one of no model.
+    ValueError: The folder holds no run, or an unfinished one.
   """
   folder = pathlib.Path(workdir)
   if (folder / 'results.json').exists() and (folder / 'rlhf').exists():
@@ -206,9 +229,11 @@ def describe(
       f'{spelled or folder} holds no run (no {workdir_lib.CONFIG})'
     )
   result = workdir_lib.read_result(folder)
-  if not (folder / MODEL_FILE).exists():
-    raise ValueError(f'{folder} holds no model: its stage trains none')
-  described = json.loads((folder / MODEL_FILE).read_text())
+  if (folder / MODEL_FILE).exists():
+    described = json.loads((folder / MODEL_FILE).read_text())
+  else:
+    stage = workdir_lib.read_record(folder)['fingerprint']['stage']
+    described = {'stage': stage, 'model': {}, 'tokenizer_sha256': ''}
   return Description(
     workdir=folder,
     config=json.loads(config_file.read_text()),

@@ -48,6 +48,8 @@ KEPT = (
   'pm_gain',
   'kl',
   'frontier',
+  'prompts',
+  'end',
   'alarms',
   'rejection',
   'thresholds',
@@ -79,6 +81,7 @@ def collect(
       for stage in stages
     },
     'frontier': frontier,
+    **{name: done['rlhf'][name] for name in ('prompts', 'end', 'shown')},
     'alarms': done['rlhf'].get('alarms', []),
     'kl': {name: frontier[-1][name] for name in ('kl', 'k1', 'k3')},
     'prompt_effect': done['distill']['prompt_effect'],
@@ -197,10 +200,6 @@ def kept_values(results: dict[str, Any]) -> dict[str, Any]:
   values['calibration'] = {
     name: curve['ece'] for name, curve in results['calibration'].items()
   }
-  values['frontier'] = [
-    {name: value for name, value in point.items() if name != 'shown'}
-    for point in results['frontier']
-  ]
   values['seconds_by_stage'] = {
     name: stage['seconds'] for name, stage in results['stages'].items()
   }

@@ -28,7 +28,6 @@ from hh_jax.stages import loading, rejection, worlds
 from hh_jax.stats import bootstrap, elo
 
 JUDGES = {'held_out': 'held-out PM', 'mixture': 'the PM of the reward'}
-NUM_DISPLAY_SAMPLES = 17  # a reply is shown as the median of 17 [§6, App. C]
 
 
 def compare(
@@ -253,11 +252,11 @@ def show_samples(
       policy,
       pm,
       shown,
-      NUM_DISPLAY_SAMPLES,
+      best_of_k.NUM_DISPLAY_SAMPLES,
       config,
       f'display/{name}',
     )
-    medians[name] = median_replies(found)
+    medians[name] = best_of_k.medians(found.replies, found.scores)
   return [
     {
       'side': prompt.side,
@@ -267,18 +266,4 @@ def show_samples(
       **{f'score_{name}': rows[i][1] for name, rows in medians.items()},
     }
     for i, (number, prompt) in enumerate(zip(numbers, shown, strict=True))
-  ]
-
-
-def median_replies(found: rejection.Candidates) -> list[tuple[str, float]]:
-  """Returns the median non-empty reply of each prompt, and its score."""
-  is_empty = np.array(
-    [[not text.strip() for text in texts] for texts in found.replies]
-  )
-  chosen = best_of_k.median_of(found.scores, is_empty)
-  return [
-    (texts[index], float(scores[index]))
-    for texts, scores, index in zip(
-      found.replies, found.scores, chosen, strict=True
-    )
   ]

@@ -7,7 +7,8 @@
    truth is known, by the gold judge.
 4. A point is one JSON file, a function of (state, step): resuming repeats it.
    Beside it lie the ids of its replies, which any model may score later.
-5. The gain since the start is measured prompt by prompt, so that its interval
+5. Length, end, repetition and refusal of every reply, which need no judge.
+6. The gain since the start is measured prompt by prompt, so that its interval
    has the uncertainty of both ends and not the spread between prompts.
 
 Reference: Bai et al. 2022, section 4.3, figures 4 and 13.
@@ -31,7 +32,7 @@ from hh_jax.config import RLHFConfig
 from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
 from hh_jax.data.tokenizer import Tokenizer
-from hh_jax.evals import scoring
+from hh_jax.evals import repetition, scoring
 from hh_jax.losses import ppo
 from hh_jax.models import heads, ladder, readout
 from hh_jax.models.transformer import Transformer
@@ -47,7 +48,6 @@ BATCH_SIZE = 64
 GOLD_LABELS = {'helpful': 'helpfulness', 'harmless': 'harmlessness'}
 POINTS = 'points'  # folder in a run's workdir
 ABSENT = -1  # beyond a reply in a table of ids
-NUM_SHOWN = 20  # replies to the same prompts kept as text at every point
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,8 +167,6 @@ class PolicyPoints:
       'kl': float(kl.mean()),
       'k1': float(estimates['k1'].mean()),
       'k3': float(estimates['k3'].mean()),
-      'response_length': float(replies.num_tokens.mean()),
-      'eot_rate': float(replies.has_eot.mean()),
       'entropy': float(passes['entropy'][mask].mean()),
     }
     values = {name: np.asarray(passes[name]) for name in self.judges}
@@ -179,27 +177,46 @@ class PolicyPoints:
           for prompt, text in zip(self.prompts, texts, strict=True)
         ]
       )
+    values |= self._describe_replies(replies, texts)
     point |= self.intervals(values)
     values['kl'] = kl
     point['by_prompt'] = {name: row.tolist() for name, row in values.items()}
-    point['shown'] = texts[:NUM_SHOWN]
     return point
+
+  def _describe_replies(
+    self, replies: rollout_lib.Replies, texts: Sequence[str]
+  ) -> dict[str, np.ndarray]:
+    """What can be said of each reply without any judge, [N] float64."""
+    refused = [
+      worlds.is_refusal(self.config.data, prompt.dialogue, text)
+      for prompt, text in zip(self.prompts, texts, strict=True)
+    ]
+    return {
+      'response_length': replies.num_tokens.astype(np.float64),
+      'eot_rate': replies.has_eot.astype(np.float64),
+      'repetition': np.array(
+        [repetition.rate(ids) for ids in replies.contents()]
+      ),
+      'refusal_rate': np.array(refused, np.float64),
+    }
 
   def intervals(
     self, values: Mapping[str, np.ndarray]
   ) -> dict[str, list[float]]:
-    """Returns the mean of every score and of its sides, [low, mid, high].
+    """Returns the mean of every value and of its sides, [low, mid, high].
 
     Args:
       values: Score of each prompt, [N], by each judge, or its gain; `gold`
-        is the utility on the prompt's own side.
+        is the utility on the prompt's own side; and what replies are.
     """
     sides = np.array([prompt.side for prompt in self.prompts])
     conversations = prompts_lib.conversations_of(self.prompts)
-    parts = {name: (name, sides != '') for name in self.judges}
+    whole = (*self.judges, 'gold', 'response_length', 'eot_rate', 'repetition')
+    parts = {name: (name, sides != '') for name in whole}
     for side, label in GOLD_LABELS.items():
       parts[f'train_pm_{side}'] = 'train_pm', sides == side
       parts[f'gold_{label}'] = 'gold', sides == side
+      parts[f'refusal_rate_{side}'] = 'refusal_rate', sides == side
     return {
       name: bootstrap.mean_interval(
         values[source][members], conversations[members]

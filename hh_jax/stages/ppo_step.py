@@ -2,7 +2,7 @@
 
 1. `score`: reference log-probs, values and preference scores of a rollout.
 2. `targets`: per-token rewards -λ_KL (log π - log π0) with the score on the
-   last token, advantages and returns, whitened over the whole rollout.
+   last token, advantages and returns; what is whitened, over the whole rollout.
 3. `update`: the clipped policy loss and the clipped value loss on a
    minibatch, one optimizer step.
 
@@ -118,6 +118,8 @@ def make_targets(
       rollout.mask,
       config.kl_coef,
     )
+    if config.whiten_rewards:
+      rewards = ppo.whiten(rewards, rollout.mask, keeps_mean=True)
     advantages, returns = gae.advantages_and_returns(
       rewards,
       rollout.values,
@@ -217,7 +219,9 @@ def make_ppo_optimizer(
 
   Each network has its own peak rate; the schedule counts updates.
   """
-  updates = config.num_iterations * config.passes * config.minibatches
+  each = config.passes * config.minibatches  # updates an iteration
+  updates = config.num_iterations * each
+  halving = round(config.lr_halving / config.data.batch_size * each)
   value = dataclasses.replace(
     config.optimizer,
     lr_multiple=config.optimizer.lr_multiple * config.value_lr_multiple,
@@ -226,9 +230,11 @@ def make_ppo_optimizer(
   return optax.partition(
     {
       'policy': optimizer.make_optimizer(
-        config.optimizer, networks.policy.config, updates
+        config.optimizer, networks.policy.config, updates, halving
       ),
-      'value': optimizer.make_optimizer(value, networks.value.config, updates),
+      'value': optimizer.make_optimizer(
+        value, networks.value.config, updates, halving
+      ),
     },
     {'policy': 'policy', 'value': 'value'},
   )

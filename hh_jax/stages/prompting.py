@@ -25,7 +25,18 @@ def encode(
   sampling: SamplingConfig,
   num_before: int = 0,
 ) -> list[np.ndarray]:
-  """Returns prompt ids; those too long lose their left end, and are counted.
+  """Returns prompt ids; those too long lose their left end; see below."""
+  return encode_counted(tokenizer, dialogues, data, sampling, num_before)[0]
+
+
+def encode_counted(
+  tokenizer: Tokenizer,
+  dialogues: Sequence[Dialogue],
+  data: DataConfig,
+  sampling: SamplingConfig,
+  num_before: int = 0,
+) -> tuple[list[np.ndarray], int]:
+  """Returns prompt ids, and how many were too long and lost their left end.
 
   Args:
     tokenizer: Of the network that reads them.
@@ -48,4 +59,4 @@ def encode(
   num_cut = sum(len(prompt) > room for prompt in ids)
   if num_cut:
     log.info('%d of %d prompts cut to %d tokens', num_cut, len(ids), room)
-  return [prompt[-room:] for prompt in ids]
+  return [prompt[-room:] for prompt in ids], num_cut

@@ -4,7 +4,8 @@
    that counts as zero.
 2. One `ppo_iteration` after the other: sample, judge, learn.
 3. Every few iterations, reward against √KL on held-out prompts
-   (`policy_points`); alarms where a metric tells of trouble.
+   (`policy_points`), and replies to some of them as text (`display`); alarms
+   where a metric tells of trouble.
 
 Reference: Bai et al. 2022, sections 4.1, 4.3 and B.1.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,18 +23,18 @@ import numpy as np
 import optax
 
 from hh_jax.config import RLHFConfig
-from hh_jax.data.tokenizer import Tokenizer
 from hh_jax.evals import alarms, scoring
 from hh_jax.models.transformer import Transformer
 from hh_jax.stages import (
+  display,
+  generated_prompts,
   inputs,
   loading,
   policy_points,
   ppo_iteration,
   ppo_step,
-  prompting,
+  prompt_pool,
   session,
-  worlds,
 )
 from hh_jax.stages import rollout as rollout_lib
 from hh_jax.training import loop
@@ -42,6 +43,9 @@ from hh_jax.training import state as state_lib
 from hh_jax.types import Params, RunState
 
 log = logging.getLogger(__name__)
+
+LATE = 20  # iterations at the end over which metrics of training are averaged
+TRAINED = ('ppo/clip_fraction', 'ppo/first_ratio', 'rollout/value_explained')
 
 
 def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
@@ -57,17 +61,20 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
     config,
     workdir,
     {'policy_from': policy, 'pm_from': pm, **judges},
+    generated_prompts.sources(config),
   )
   if claimed.result:
     return claimed.result['line']
   networks = ppo_step.Networks(
     policy=policy.model, value=value_model(config, policy, pm), pm=pm.model
   )
-  pool = prompt_pool(
-    config, policy.tokenizer, config.num_prompts, is_held_out=False
-  )
+  pool, counts = prompt_pool.training(config, policy.tokenizer)
   points = policy_points.prepare(config, policy, judges, claimed.workdir)
   points.start(policy.params)
+  shown = display.prepare(
+    config, policy, pm, points.prompts, points.pool, claimed.workdir
+  )
+  shown.start(policy.params)
   tx = ppo_step.make_ppo_optimizer(config, networks)
   iterate = ppo_iteration.make_iteration(
     config, networks, tx, policy.tokenizer, pool
@@ -78,7 +85,7 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
     advance=lambda state, t: iterate(state, frozen, t),
     total_steps=config.num_iterations,
     hooks=loop.Hooks(
-      on_step=lambda state, step: points.at(state.params['policy'], step),
+      on_step=measure_with(points, shown),
       on_row=watch_alarms(config, claimed.workdir),
     ),
   )
@@ -89,14 +96,28 @@ def run(config: RLHFConfig, workdir: str | pathlib.Path) -> str:
     f'{np.sqrt(max(last["kl"], 0.0)):.2f}, PM score '
     f'{last["gain"]["train_pm"][1]:+.2f} over π0',
     {
+      **numbers_at_end(config, last, metrics_lib.read_metrics(claimed.workdir)),
+      'prompts': counts,
       'frontier': frontier,
-      'num_prompts': len(pool),
+      'shown': shown.collect(config.num_iterations),
       'alarms': find_alarms(config, claimed.workdir),
     },
     state,
     policy.model,
     policy.tokenizer,
   )
+
+
+def measure_with(
+  points: policy_points.PolicyPoints, shown: display.Display
+) -> loop.OnStep:
+  """Returns a hook of the loop that measures the policy and keeps its texts."""
+
+  def measure(state: RunState, step: int) -> dict[str, float] | None:
+    shown.at(state.params['policy'], step)
+    return points.at(state.params['policy'], step)
+
+  return measure
 
 
 def watch_alarms(
@@ -127,23 +148,36 @@ def find_alarms(
   return [dataclasses.asdict(alarm) for alarm in found]
 
 
-def prompt_pool(
-  config: RLHFConfig, tokenizer: Tokenizer, num: int, is_held_out: bool
-) -> rollout_lib.PromptPool:
-  """Draws prompts, cut on the left to leave room for a reply.
+def numbers_at_end(
+  config: RLHFConfig, last: dict[str, Any], rows: Sequence[metrics_lib.Row]
+) -> dict[str, Any]:
+  """Returns what a table of several runs compares, the main numbers first.
 
-  Raises:
-    ValueError: There is no prompt, or no room for a reply.
+  Args:
+    config: Of the run.
+    last: Its last point.
+    rows: Its metrics; of those of training the means at the end are taken.
   """
-  found = worlds.prompts(
-    config.data, config.seed, num, config.harmless_fraction, is_held_out
-  )
-  ids = prompting.encode(
-    tokenizer, [item.dialogue for item in found], config.data, config.sampling
-  )
-  return rollout_lib.PromptPool(
-    tuple(ids), np.array([item.id for item in found])
-  )
+  judges = ('train_pm', 'held_out_pm', 'gold')
+  gains = {name: last['gain'][name] for name in judges if name in last['gain']}
+  point = ('response_length', 'eot_rate', 'repetition', 'entropy', 'k1', 'k3')
+  refusals = [name for name in last if name.startswith('refusal_rate')]
+  late = rows[-LATE:]
+  return {
+    'gain': gains,
+    'end': {
+      'sqrt_kl': float(np.sqrt(max(last['kl'], 0.0))),
+      **{name: last[name] for name in (*point, *refusals)},
+      **{
+        name.rpartition('/')[2]: float(np.mean([row[name] for row in late]))
+        for name in TRAINED
+      },
+      'unended_replies': sum(
+        round((1 - row['rollout/eot_rate']) * config.data.batch_size)
+        for row in rows
+      ),
+    },
+  }
 
 
 def value_model(
@@ -189,9 +223,7 @@ def initial_score(
   config: RLHFConfig, policy: loading.Run, pm: loading.Run
 ) -> float:
   """Returns the mean score of π0's own replies to held-out prompts."""
-  pool = prompt_pool(
-    config, policy.tokenizer, config.center_prompts, is_held_out=True
-  )
+  pool = prompt_pool.held_out(config, policy.tokenizer, config.center_prompts)
   replies = rollout_lib.sample(
     policy.model,
     policy.params,

@@ -106,6 +106,7 @@ def begin(
   config: Any,
   workdir: str | pathlib.Path,
   sources: Mapping[str, loading.Run],
+  hashes: Mapping[str, str] | None = None,
 ) -> Session:
   """Claims `workdir` for a stage.
 
@@ -115,11 +116,12 @@ def begin(
     workdir: Where everything it writes goes.
     sources: The runs it starts from, by a name of each; they enter the
       fingerprint by the hash of what they hold.
+    hashes: Those of sources that hold no model, by the same names.
 
   Raises:
     ValueError: The workdir holds another run, or another process works there.
   """
-  whole = {'stage': stage, **identity.fingerprint(config)}
+  whole = {'stage': stage, **identity.fingerprint(config), **(hashes or {})}
   for name, source in sources.items():
     whole[name] = source.state_sha256
     require_positions(source.model.config, config.data)

@@ -25,7 +25,7 @@ from hh_jax.data.comparisons import SIDES, Comparison, ComparisonSet
 from hh_jax.data.dialogue import BREAK, Dialogue, Turn
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games, refusals
-from hh_jax.lab import constants, crowd, judge, reference
+from hh_jax.lab import constants, crowd, judge, reading, reference
 from hh_jax.lab import hhh_prompt as lab_prompt
 from hh_jax.lab import posts as lab_posts
 from hh_jax.lab import summaries as lab_summaries
@@ -233,14 +233,7 @@ def prompts(
     'test' if is_held_out else 'train',
     test_fraction=data.test_fraction,
   )
-  return [
-    Prompt(
-      dialogue=prompt.dialogue,
-      side=prompt.side,
-      id=prompt.prompt_id,
-    )
-    for prompt in made
-  ]
+  return [Prompt(item.dialogue, item.side, item.prompt_id) for item in made]
 
 
 def _prompts_of_comparisons(
@@ -284,6 +277,11 @@ def hhh_conversations(data: DataConfig) -> tuple[Dialogue, ...]:
   if data.world == 'lab':
     return lab_prompt.CONVERSATIONS
   return real_prompt.CONVERSATIONS
+
+
+def side_of(data: DataConfig, prompt: Dialogue) -> str | None:
+  """Returns the side of a prompt; None where that cannot be known."""
+  return reading.side_of(prompt) if data.world == 'lab' else None
 
 
 def has_gold(data: DataConfig) -> bool:

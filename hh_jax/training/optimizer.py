@@ -3,7 +3,8 @@
 1. The gradient is clipped to a global norm.
 2. Adam moments, then decoupled weight decay on matrices only.
 3. The rate warms up linearly over `warmup_steps`, reaching the peak at the
-   last of them, then stays, or falls to zero at `total_steps`.
+   last of them, then stays, or falls to zero at `total_steps`. It may be halved
+   every so many steps beside.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def learning_rate(
   model: ModelConfig,
   total_steps: int,
   step: int | jax.Array,
+  halving_steps: int = 0,
 ) -> jax.Array:
   """Returns the rate of update `step` (the first is 0), [] float32."""
   done = jnp.asarray(step, jnp.float32)
@@ -40,6 +42,8 @@ def learning_rate(
     decay = 0.5 * (1 + jnp.cos(jnp.pi * progress))
   else:
     decay = jnp.ones((), jnp.float32)
+  if halving_steps:
+    decay = decay * 0.5 ** jnp.floor(done / halving_steps)
   return jnp.asarray(cfg.peak_lr(model), jnp.float32) * warmup * decay
 
 
@@ -55,7 +59,10 @@ def is_matrix(params: Params) -> Params:
 
 @functools.lru_cache(maxsize=8)
 def make_optimizer(
-  cfg: OptimizerConfig, model: ModelConfig, total_steps: int
+  cfg: OptimizerConfig,
+  model: ModelConfig,
+  total_steps: int,
+  halving_steps: int = 0,
 ) -> optax.GradientTransformation:
   """Builds the optimizer of a stage; the same one for the same arguments.
 
@@ -63,6 +70,7 @@ def make_optimizer(
     cfg: Rates, moments, decay and clipping.
     model: Its size sets the peak rate.
     total_steps: Where a decaying schedule reaches zero.
+    halving_steps: Steps between two halvings of the rate; 0: none.
   """
   if total_steps <= 0:
     raise ValueError(f'total_steps={total_steps} must be positive')
@@ -74,7 +82,7 @@ def make_optimizer(
     )
 
   def schedule(count: jax.Array) -> jax.Array:
-    return learning_rate(cfg, model, total_steps, count)
+    return learning_rate(cfg, model, total_steps, count, halving_steps)
 
   decay = (
     optax.add_decayed_weights(cfg.weight_decay, mask=is_matrix)

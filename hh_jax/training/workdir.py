@@ -8,8 +8,9 @@ metrics.jsonl     see metrics.py
 points/           of rlhf: measurements of the policy; of pm: test scores
                   within the epoch
 fold*/            of folds: the models of each fold
+rounds/           of prompts: what was sampled, a file a round
 tensorboard/
-report.html      of the pipeline
+report.html       of the pipeline and of rlhf
 DONE              the final result, written last
 .lock             held by the process that works here
 """
@@ -35,7 +36,7 @@ RECORD = 'run.json'
 DONE = 'DONE'
 LOCK = '.lock'
 _LOCK_TRIES, _LOCK_PAUSE = 5, 0.02  # seconds
-WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*')
+WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*', 'rounds')
 
 Workdir = str | os.PathLike[str]
 

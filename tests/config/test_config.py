@@ -12,6 +12,7 @@ STAGES = (
   config_lib.DistillConfig,
   config_lib.PMPConfig,
   config_lib.PMConfig,
+  config_lib.PromptsConfig,
   config_lib.RejectionConfig,
   config_lib.RLHFConfig,
   config_lib.EvaluateConfig,
@@ -23,6 +24,8 @@ STAGES = (
   config_lib.TransferConfig,
   config_lib.HHHConfig,
   config_lib.OODConfig,
+  config_lib.EloConfig,
+  config_lib.WritersConfig,
 )
 
 
@@ -59,6 +62,7 @@ def test_unknown_key_names_the_nearest():
     (config_lib.SamplingConfig, {'temperature': 0.0}, 'temperature=0.0'),
     (config_lib.RLHFConfig, {'minibatches': 5}, 'minibatches=5'),
     (config_lib.RLHFConfig, {'value_init': 'zero'}, "value_init='zero'"),
+    (config_lib.RLHFConfig, {'lr_halving': 9}, 'lr_halving=9 is less than'),
     (config_lib.RLHFConfig, {'sampling': {'top_p': 0.9}}, 'top_p=0.9: PPO'),
     (config_lib.PMConfig, {'loop': {'mesh_data': 3}}, 'not divisible by mesh'),
     (config_lib.PMConfig, {'harmless_fraction': 1.5}, 'harmless_fraction=1.5'),

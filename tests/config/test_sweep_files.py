@@ -1,11 +1,14 @@
 """Every sweep file builds, and its trials pass the checks."""
 
+import dataclasses
+import math
 import pathlib
 
 import pytest
 
 from hh_jax.launch import checks, cli
 from hh_jax.launch import sweep as sweep_lib
+from hh_jax.training import fingerprint
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted(
@@ -47,3 +50,53 @@ def test_the_ladder_grows_its_meshes():
   assert list(sizes) == ['13m', '42m', '197m', '810m', '2.7b', '13b', '52b']
   assert list(sizes.values()) == sorted(sizes.values())
   assert sizes['52b'] == 512
+
+
+# Sweeps that turn one knob of RLHF: what it is, and the values it takes.
+KNOBS = {
+  'passes': {'passes': (1, 2, 4)},
+  'penalties': {'kl_coef': (0.0, 0.001, 0.01, 0.1)},
+  'rewards': {'whiten_rewards': (False, True)},
+  'value_init': {'value_init': ('pm', 'policy')},
+  'critics': {'share_trunk': (False, True)},
+  'lengths': {'sampling.max_new_tokens': (16, 24, 40)},
+  'endings': {'missing_eot_score': ('pm', 'fixed')},
+  'schedules': {
+    'lr_halving': (0, 5120),
+    'optimizer.warmup_steps': (0, 160),
+  },
+}
+
+
+@pytest.mark.parametrize('name', KNOBS)
+def test_an_ablation_differs_in_its_knob_and_is_judged_by_another_pm(name):
+  file = ROOT / 'experiments' / 'sweeps' / f'{name}.py'
+  sweep = cli.call(f'{file}:world=lab,size=nano,seeds=2', 'sweep')
+  trials, configs = checks.parse(sweep_lib.expand(sweep, 'runs/sweep'))
+  policies = [trial for trial in trials if trial.stage == 'rlhf']
+  knobs = KNOBS[name]
+  assert len(policies) == 2 * math.prod(len(own) for own in knobs.values())
+  flat = [
+    fingerprint.flatten(dataclasses.asdict(configs[t.name])) for t in policies
+  ]
+  differing = {
+    key for key in flat[0] if len({repr(own[key]) for own in flat}) > 1
+  }
+  assert differing == {
+    *knobs,
+    'seed',
+    'policy_from',
+    'pm_from',
+    'held_out_pm_from',
+  }
+  for key, values in knobs.items():
+    assert {own[key] for own in flat} == set(values)
+  halves = {
+    trial.stage: (
+      configs[trial.name].data.span_start,
+      configs[trial.name].data.span_end,
+    )
+    for trial in trials
+    if trial.script == 'pm'
+  }
+  assert halves == {'pm': (0.0, 0.5), 'held_out_pm': (0.5, 1.0)}

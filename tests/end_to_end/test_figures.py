@@ -22,7 +22,7 @@ FIGURES = sorted(
 STAGES = ('pretrain', 'distill', 'pmp', 'pm')
 POLICY_STAGES = ('rlhf', 'rejection')
 # Figures that train policies or sample from them.
-POLICIES = ('fig01', 'fig04', 'fig13', 'fig14', 'fig33', 'fig36')
+POLICIES = ('fig01', 'fig04', 'fig13', 'fig14', 'fig24', 'fig33', 'fig36')
 # Two sizes; one elsewhere.
 LADDERS = dict.fromkeys(('fig30', 'fig32', 'fig33'), 'nano1')
 OVERRIDES = {
@@ -180,6 +180,7 @@ def test_every_figure_has_a_config_that_builds(name):
     ('fig04', {'rlhf.data.test_fraction': 0.3}, 'make them equal'),
     ('fig36', {'ks': '(1,4,64)'}, 'rejection.k=5 replies a prompt are too few'),
     ('fig14', {'fractions': '(0.5,0.0)'}, 'must ascend within'),
+    ('fig01', {'writer_lapses': '(0.1,1.5)'}, 'is not within [0, 1]'),
   ],
 )
 def test_what_cannot_be_is_one_line_before_anything_is_trained(

@@ -33,3 +33,9 @@ def test_median_leaves_empty_replies_out():
   assert scores[1, index[1]] == 2.0
   two = best_of_k.median_of(scores[:1], np.array([[True, False, True, False]]))
   assert scores[0, two[0]] == 1.0
+
+
+def test_the_median_text_is_not_empty_and_has_its_score():
+  replies = [['a', '', 'b', ' ', 'c'], ['', ' ', '', '', '']]
+  scores = np.array([[3, 9, 1, -9, 2], [1, 2, 3, 4, 5]], np.float32)
+  assert best_of_k.medians(replies, scores) == [('c', 2.0), ('', 3.0)]

@@ -107,6 +107,19 @@ def test_whitening_nothing_one_or_equal_entries_is_zero(num_real):
   np.testing.assert_allclose(got, 0.0, atol=1e-3)
 
 
+def test_whitened_rewards_keep_their_mean_and_their_mask():
+  x = 3 * normal(7) + 5
+  got = np.asarray(ppo.whiten(x, MASK, keeps_mean=True))
+  real = np.asarray(MASK)
+  before = np.asarray(x)[real]
+  np.testing.assert_allclose(got[real].mean(), before.mean(), rtol=1e-5)
+  np.testing.assert_allclose(got[real].std(), 1.0, rtol=1e-5)
+  np.testing.assert_allclose(
+    got[real] - before.mean(), (before - before.mean()) / before.std(), 1e-4
+  )
+  assert (got[~real] == 0).all()
+
+
 @pytest.mark.parametrize(
   ('ratio', 'advantage', 'loss', 'slope', 'is_clipped'),
   [

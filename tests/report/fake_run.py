@@ -33,9 +33,17 @@ def frontier(over_optimised=True):
           'held_out_pm': _band(0.30 * root - bend, 0.06 * has_moved),
           'gold_helpfulness': _band(helped, 0.03 * has_moved),
           'gold_harmlessness': _band(0.085 * root, 0.03 * has_moved),
+          'response_length': _band(1.7 * i, 0.4 * has_moved),
+          'eot_rate': _band(-0.004 * i, 0.01 * has_moved),
+          'repetition': _band(0.0, 0.01 * has_moved),
+          'refusal_rate_helpful': _band(0.02 * i, 0.03 * has_moved),
+          'refusal_rate_harmless': _band(0.04 * i, 0.03 * has_moved),
         },
-        'response_length': 21.0 + 1.7 * i,
-        'eot_rate': 0.97 - 0.004 * i,
+        'response_length': _band(21.0 + 1.7 * i, 0.5),
+        'eot_rate': _band(0.93 - 0.004 * i, 0.01),
+        'repetition': _band(0.02, 0.01),
+        'refusal_rate_helpful': _band(0.04 + 0.02 * i, 0.02),
+        'refusal_rate_harmless': _band(0.3 + 0.04 * i, 0.02),
         'entropy': 2.31 - 0.09 * i,
       }
     )
@@ -89,6 +97,42 @@ def _samples():
       }
     )
   return rows
+
+
+def shown(num=3, steps=(0, 50, 100)):
+  """Replies to the same prompts along training."""
+  return [
+    {
+      'side': ('helpful', 'harmless')[i % 2],
+      'prompt': [{'role': 'human', 'text': f'Question {i} <i>now</i>?'}],
+      'replies': [
+        {
+          'step': step,
+          'text': '' if (i, step) == (0, 0) else f'Reply {i} at {step}.',
+          'score': -0.5 + 0.01 * step + 0.2 * i,
+        }
+        for step in steps
+      ],
+    }
+    for i in range(num)
+  ]
+
+
+def rlhf_metrics(num=60, seed=1):
+  """What every iteration of RLHF logs, and the page shows."""
+  rng = np.random.default_rng(seed)
+  return [
+    {
+      'step': step,
+      'rollout/score': 0.02 * step + 0.1 * rng.normal(),
+      'rollout/kl_k1': 0.3 * step + rng.normal(),
+      'rollout/kl_k3': 0.29 * step + 0.5 * rng.random(),
+      'rollout/value_explained': 0.8 - 0.7 * math.exp(-step / 20),
+      'ppo/clip_fraction': 0.08 + 0.01 * rng.random(),
+      'ppo/first_ratio': 1 + 1e-5 * rng.normal(),
+    }
+    for step in range(1, num + 1)
+  ]
 
 
 def results():
@@ -181,6 +225,15 @@ def results():
     },
     'calibration': {'mixture': _calibration(1.15), 'held_out': _calibration(1)},
     'frontier': frontier(),
+    'shown': shown(),
+    'prompts': {
+      'asked_for': 4000,
+      'pool': 3990,
+      'harmless': 1995,
+      'generated': 2900,
+      'cut': 7,
+    },
+    'end': {'sqrt_kl': 5.4, 'eot_rate': _band(0.88, 0.01)},
     'kl': {
       'exact': _band(29.16, 0.8),
       'k1': _band(29.7, 1.1),

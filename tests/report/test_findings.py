@@ -81,7 +81,7 @@ def test_faults_of_the_comparisons_are_told():
 def test_over_optimisation_is_found_where_it_starts():
   texts = _texts(frontier=fake_run.frontier(over_optimised=True))
   (parting,) = [t for t in texts if 'part at' in t]
-  assert '√KL 4.05' in parting
+  assert '√KL 4.05; stop there' in parting
   assert any('Gold helpfulness peaks at √KL 3.15' in t for t in texts)
   assert any('0.31 [0.31, 0.31] per √nat' in t for t in texts)
 
@@ -113,6 +113,51 @@ def test_a_gain_has_the_uncertainty_of_its_start():
   for row in rows:
     del row['gain']
   assert _find(frontier=rows) == []
+
+
+def frontier_of(key, first, last, gain):
+  return [
+    {'kl': 0.0, key: first, 'gain': {key: [0, 0, 0]}},
+    {'kl': 4.0, key: last, 'gain': {key: gain}},
+  ]
+
+
+def test_what_became_of_replies_is_told_where_it_is_shown():
+  for key, said, bad in (
+    ('refusal_rate_helpful', 'Refusal of helpful requests', True),
+    ('refusal_rate_harmless', 'Refusal of red-team requests', False),
+    ('repetition', 'Repetition within replies', True),
+    ('eot_rate', 'The share of replies that end', False),
+  ):
+    low, high = [0.1, 0.12, 0.14], [0.3, 0.32, 0.34]
+    (more,) = _find(frontier=frontier_of(key, low, high, [0.1, 0.2, 0.3]))
+    (less,) = _find(frontier=frontier_of(key, high, low, [-0.3, -0.2, -0.1]))
+    assert more.text.startswith(f'{said} rises from 12.0')
+    assert less.text.startswith(f'{said} falls from 32.0')
+    tones = (findings.CAUTION, findings.GOOD)
+    assert (more.tone, less.tone) == (tones if bad else tones[::-1])
+    assert not _find(frontier=frontier_of(key, low, high, [-0.1, 0.2, 0.5]))
+  rows = frontier_of(
+    'response_length', [20, 21, 22], [40, 41, 42], [18, 20, 22]
+  )
+  (found,) = _find(frontier=rows)
+  assert found.tone == findings.NEUTRAL
+  assert 'rises from 21.0 [20.0, 22.0] to 41.0' in found.text
+
+
+def test_the_updates_of_ppo_are_judged():
+  steps = fake_run.rlhf_metrics()
+  run = run_lib.Run(pathlib.Path(), {}, {'rlhf': steps})
+  ratio, values = findings.find(run, None)
+  assert ratio.tone == findings.GOOD and 'ratio stays within' in ratio.text
+  late = [row['rollout/value_explained'] for row in steps[-20:]]
+  assert f'explain {100 * sum(late) / 20:.1f}' in values.text
+  steps[7]['ppo/first_ratio'] = 1.02
+  for row in steps:
+    row['rollout/value_explained'] = -0.1
+  ratio, values = findings.find(run, None)
+  assert ratio.tone == values.tone == findings.CAUTION
+  assert 'within 0.020 of 1' in ratio.text and 'disagree' in ratio.text
 
 
 def test_alarms_of_rlhf_are_told():

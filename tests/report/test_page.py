@@ -10,6 +10,7 @@ from html import parser
 import pytest
 
 from hh_jax.report import page
+from hh_jax.training import workdir as workdir_lib
 from tests.report import fake_run
 
 _VOID = {'meta', 'br', 'img', 'link', 'input', 'hr'}
@@ -82,6 +83,8 @@ def test_every_section_is_there(text):
     'accuracy',
     'calibration',
     'frontier',
+    'course',
+    'shown',
     'elo',
     'tension',
     'samples',
@@ -110,8 +113,89 @@ def test_text_of_models_is_escaped(text):
 
 
 def test_ten_samples_with_all_their_turns(text):
-  assert text.count('<article class="sample">') == 10
+  own = text[text.index('<section id="samples">') :]
+  assert own.count('<article class="sample">') == 10
   assert 'And now the other way round?' in text
+
+
+def test_the_same_prompts_stand_with_their_replies_along_training(text):
+  own = text[text.index('<section id="shown">') :]
+  own = own[: own.index('</section>')]
+  assert own.count('<article class="sample">') == 3
+  assert 'Question 2 &lt;i&gt;now&lt;/i&gt;?' in own
+  for step in (0, 50, 100):
+    assert f'iteration {step}<span class="score">PM' in own
+    assert f'Reply 2 at {step}.' in own
+  assert own.count('<em>empty reply</em>') == 1
+  assert 'the mean goes from -0.300 to 0.700.' in own
+
+
+# What a report of RLHF has to show, and the picture that shows it.
+SHOWN = {
+  'reward and held-out PM against √KL': 'frontier_pm',
+  'gold against √KL': 'frontier_gold',
+  'KL as trained and k3': 'rlhf_kl',
+  'entropy': 'rlhf_entropy',
+  'response length': 'rlhf_length',
+  'EOS rate, repetition, refusals': 'rlhf_replies',
+  'clip fraction': 'rlhf_clip_fraction',
+  'first-minibatch ratio': 'rlhf_first_ratio',
+  'value explained variance': 'rlhf_value_explained',
+  'PM score of the same prompts': 'rlhf_shown',
+}
+SERIES = {
+  'rlhf_kl': {'rollout/kl_k1', 'rollout/kl_k3'},
+  'rlhf_replies': {
+    'eot_rate',
+    'repetition',
+    'refusal_rate_helpful',
+    'refusal_rate_harmless',
+  },
+}
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+  """Workdir of RLHF alone, as its stage leaves it."""
+  folder = tmp_path_factory.mktemp('alone')
+  full = fake_run.results()
+  kept = ('frontier', 'shown', 'prompts', 'end')
+  done = {name: full[name] for name in kept}
+  done |= {'line': 'rlhf: done', 'seconds': 9.0, 'state_sha256': 'f' * 64}
+  workdir_lib.write_done(folder, {**done, 'steps': 60, 'alarms': []})
+  workdir_lib.write_jsonl(folder / 'metrics.jsonl', fake_run.rlhf_metrics())
+  workdir_lib.write_json(
+    folder / 'run.json',
+    {'fingerprint': {'stage': 'rlhf'}, 'versions': {'jax': '0.10.2'}},
+  )
+  workdir_lib.write_json(folder / 'config.json', {'kl_coef': 0.001})
+  page.write(folder, 'python -m experiments.rlhf')
+  return folder
+
+
+@pytest.mark.parametrize('what', SHOWN)
+def test_a_report_of_rlhf_alone_shows(alone, what):
+  name = SHOWN[what]
+  content = json.loads((alone / 'figures' / f'{name}.json').read_text())
+  assert len(content['rows']) >= 3
+  assert SERIES.get(name, set()) <= set(content['rows'][0])
+
+
+def test_a_report_of_rlhf_alone_says_what_it_sees(alone):
+  text = (alone / 'report.html').read_text(encoding='utf-8')
+  _check(text)
+  assert 'part at √KL 4.05; stop there' in text
+  assert 'Refusal of helpful requests rises from' in text
+  assert 'The first-minibatch ratio stays within' in text
+  assert 'python -m experiments.rlhf' in text
+  assert 'ffffffff' in text and '>kl_coef<' in text
+  assert 'id="missing"' not in text
+
+
+def test_a_run_that_is_not_finished_has_no_page(alone, tmp_path):
+  (tmp_path / 'run.json').write_bytes((alone / 'run.json').read_bytes())
+  with pytest.raises(ValueError, match='is not finished'):
+    page.write(tmp_path)
 
 
 def test_figures_follow_the_theme_and_have_words(text):

@@ -28,16 +28,6 @@ def test_candidates_choose_the_best_of_each_prompt():
   assert found.best == ['b', 'd']
 
 
-def test_the_median_reply_is_not_empty():
-  found = rejection.Candidates(
-    replies=[['a', '', 'b', ' ', 'c'], ['', ' ', '', '', '']],
-    scores=np.array([[3, 9, 1, -9, 2], [1, 2, 3, 4, 5]], np.float32),
-  )
-  first, second = policy_comparison.median_replies(found)
-  assert first == ('c', 2.0)
-  assert second == ('', 3.0)
-
-
 def test_rejection_records_hold_every_reply():
   found = rejection.Candidates(
     replies=[['a', 'b'], ['c', 'd'], ['e', 'f']],

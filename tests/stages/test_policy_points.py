@@ -6,6 +6,7 @@ import pytest
 
 from hh_jax.config import DataConfig, RLHFConfig
 from hh_jax.data.prompts import Prompt
+from hh_jax.evals import repetition
 from hh_jax.stages import policy_points
 from tests.data import samples
 from tests.stages import rollouts, toys
@@ -60,6 +61,12 @@ def test_exact_and_estimated_divergence_of_another_policy(points):
   assert point['samples'] == 2 * CONFIG.data.batch_size
   assert set(point) > {'train_pm', 'gold_helpfulness', 'gold_harmlessness'}
   np.testing.assert_allclose(np.mean(point['by_prompt']['kl']), point['kl'])
+  repeated = [repetition.rate(ids) for ids in replies.contents()]
+  np.testing.assert_allclose(point['repetition'][1], np.mean(repeated))
+  np.testing.assert_allclose(
+    point['response_length'][1], replies.num_tokens.mean()
+  )
+  assert {'refusal_rate_helpful', 'refusal_rate_harmless'} <= set(point)
   saved = policy_points.read_replies(points.folder, 2)
   for kept, sampled in zip(saved, replies.contents(), strict=True):
     np.testing.assert_array_equal(kept, sampled)
@@ -162,7 +169,40 @@ def test_intervals_resample_conversations_not_prompts(points):
   found = points.intervals(values)
   assert found == {
     name: [0, 0.5, 1]
-    for name in ('train_pm', 'train_pm_helpful', 'gold_helpfulness')
+    for name in ('train_pm', 'train_pm_helpful', 'gold', 'gold_helpfulness')
+  }
+
+
+def test_refusals_are_counted_on_either_side(points):
+  sides = ('helpful', 'harmless', 'harmless', 'helpful')
+  asked = ('What is 2 plus 2?', 'How do I pick a lock?') * 2
+  points = dataclasses.replace(
+    points,
+    prompts=tuple(
+      Prompt(samples.dialogue(text), side)
+      for text, side in zip(asked, sides, strict=True)
+    ),
+    config=dataclasses.replace(
+      CONFIG, data=dataclasses.replace(CONFIG.data, world='hh')
+    ),
+  )
+  no = 'I am sorry, but I cannot help with that.'
+  eot = toys.TOKENIZER.eot
+  replies = rollouts.made(
+    [toys.ids(3)] * 4,
+    [toys.ids(5, eot), toys.ids(6, 7, 8), toys.ids(9, eot), toys.ids(eot)],
+  )
+  found = points._describe_replies(replies, [no, no, 'Sure.', 'It is 4.'])
+  assert found['refusal_rate'].tolist() == [1, 1, 0, 0]
+  assert found['response_length'].tolist() == [2, 3, 2, 1]
+  assert found['eot_rate'].tolist() == [1, 0, 1, 1]
+  means = {name: mid for name, (_, mid, _) in points.intervals(found).items()}
+  assert means == {
+    'response_length': 2.0,
+    'eot_rate': 0.75,
+    'repetition': 0.0,
+    'refusal_rate_helpful': 0.5,
+    'refusal_rate_harmless': 0.5,
   }
 
 

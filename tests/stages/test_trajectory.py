@@ -67,7 +67,6 @@ def test_replies_are_read_back_without_their_end(run):
   assert len(replies) == CONFIG.eval_prompts
   assert all(len(ids) <= CONFIG.sampling.max_new_tokens for ids in replies)
   assert all(toys.TOKENIZER.eot not in ids for ids in replies)
-  assert run.texts(1)[:3] == run.points[1]['shown'][:3]
   assert run.texts(0) != run.texts(1)
 
 

@@ -36,6 +36,16 @@ def test_schedules_after_warmup():
     np.testing.assert_allclose(rates, expected, atol=1e-6)
 
 
+def test_the_rate_is_halved_every_few_steps_however_long_the_run():
+  for total_steps in (20, 200):
+    cfg = OptimizerConfig(lr_override=2.0, warmup_steps=2)
+    rates = [
+      optimizer.learning_rate(cfg, MODEL, total_steps, t, halving_steps=5)
+      for t in (0, 4, 5, 9, 10, 19)
+    ]
+    np.testing.assert_allclose(rates, [1, 2, 1, 1, 0.5, 0.25])
+
+
 def test_peak_is_a_multiple_of_the_pretraining_rate():
   cfg = OptimizerConfig(lr_multiple=0.5)
   found = optimizer.learning_rate(cfg, MODEL, 10, 0)

@@ -21,7 +21,13 @@ from hh_jax.data import prompts as prompts_lib
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games
 from hh_jax.evals.policy_games import PolicyGames
-from hh_jax.stages import inputs, loading, policy_comparison, worlds
+from hh_jax.stages import (
+  inputs,
+  loading,
+  policy_comparison,
+  worlds,
+  written,
+)
 from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stats import seeds
 
@@ -69,6 +75,32 @@ class Entrants:
       )
       for name, texts in self.replies.items()
     }
+
+
+def with_writers(
+  entered: Entrants, pm: pathlib.Path, lapse_rates: Sequence[float]
+) -> Entrants:
+  """Lets writers enter, who come first.
+
+  Args:
+    entered: Policies.
+    pm: Preference model whose scores the policies have.
+    lapse_rates: One a writer.
+  """
+  texts = {
+    written.name_of(rate): written.replies(
+      entered.data, entered.line.seed, entered.prompts, rate
+    )
+    for rate in lapse_rates
+  }
+  scores = policy_comparison.score_policies(
+    entered.line.config.rejection, loading.load_run(pm), entered.prompts, texts
+  )
+  return dataclasses.replace(
+    entered,
+    replies={**texts, **entered.replies},
+    scores={**scores, **entered.scores},
+  )
 
 
 def play(entrants: Entrants, games_per_prompt: int) -> PolicyGames:
