@@ -35,7 +35,7 @@ from hh_jax.stages.policy_lineage import TEST, TRAIN, PolicyLineage
 from hh_jax.stages.studies import arena, bias
 from hh_jax.stages.studies.elo import BOTH, HELPFUL_ONLY
 from hh_jax.stages.studies.scaling import HELPFUL
-from hh_jax.stats import elo, seeds
+from hh_jax.stats import elo
 
 # Share of comparisons that a policy won against the writers [§6.1].
 PAPER_WINS = {BOTH: 0.56, HELPFUL_ONLY: 0.51}
@@ -82,7 +82,9 @@ def entrants(line: PolicyLineage, lapse_rate: float) -> arena.Entrants:
   folders = {
     BOTH: line.policy(pm),
     HELPFUL_ONLY: line.policy(
-      line.half_pm(TRAIN, harmless_fraction=HELPFUL), harmless_fraction=HELPFUL
+      line.half_pm(TRAIN, harmless_fraction=HELPFUL),
+      has_course=False,
+      harmless_fraction=HELPFUL,
     ),
   }
   found = {
@@ -111,35 +113,12 @@ def against(
   policy: str,
 ) -> dict[str, Any]:
   """How often a policy is preferred to the writers, and its gains on them."""
-  wins = [won(games, policy, writers) for games in played]
-  rate = seeds.mean(
-    [values for values, _ in wins], [clusters for _, clusters in wins]
-  )
   golds = [own.gold for own in entered]
   scores = [own.scores for own in entered]
   return {
     'policy': policy,
-    'wins': rate.interval(),
+    'wins': policy_games.won_over_seeds(played, policy, writers).interval(),
     'wins_paper': PAPER_WINS[policy],
     'pm_gain': arena.gain(entered, scores, policy, writers).interval(),
     'gold_gain': arena.gain(entered, golds, policy, writers).interval(),
   }
-
-
-def won(
-  games: PolicyGames, first: str, second: str
-) -> tuple[np.ndarray, np.ndarray]:
-  """Whether `first` won each of its games with `second`; their conversations.
-
-  Raises:
-    ValueError: No game of theirs has a winner.
-  """
-  a, b = games.names.index(first), games.names.index(second)
-  is_here = (games.first == min(a, b)) & (games.second == max(a, b))
-  if not is_here.any():
-    raise ValueError(
-      f'no game of {first} against {second} has a winner; raise '
-      'rejection.num_prompts'
-    )
-  outcome = games.first_won[is_here] == (a < b)
-  return outcome.astype(np.float64), games.conversation[is_here]

@@ -12,7 +12,7 @@ from hh_jax.config import RobustnessConfig, TensionConfig
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games
 from hh_jax.report import record
-from hh_jax.stages import policy_lineage, worlds
+from hh_jax.stages import policy_lineage, worlds, written
 from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stages.rejection import Candidates
 from hh_jax.stages.studies import (
@@ -99,9 +99,13 @@ def judge_by_gold(made):
 
 
 def test_elo_of_a_side_is_from_the_games_on_its_prompts(monkeypatch):
-  made = entrants(ELO, PLANTED)
+  writers = {
+    written.name_of(rate): dict.fromkeys(SIDES, 4 - rate)
+    for rate in ELO.writer_lapses
+  }
+  made = entrants(ELO, PLANTED | writers)
   monkeypatch.setattr(policy_lineage, 'largest', lambda *args: [None])
-  monkeypatch.setattr(elo, 'entrants', lambda line: made)
+  monkeypatch.setattr(elo, 'entrants', lambda *args: made)
   monkeypatch.setattr(
     arena,
     'play',

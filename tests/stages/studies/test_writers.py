@@ -107,8 +107,8 @@ def test_elo_per_unit_of_score_is_the_slope_through_the_anchor(figure):
 
 
 def test_a_slope_is_taken_on_every_resample():
-  xs = [Estimate(1.0, np.array([1.0, 2.0])), Estimate(2.0, np.array([2.0, 4]))]
-  ys = [Estimate(3.0, np.array([2.0, 8.0])), Estimate(6.0, np.array([4.0, 16]))]
+  xs = [Estimate(np.array([[1.0, 1, 2]])), Estimate(np.array([[2.0, 2, 4]]))]
+  ys = [Estimate(np.array([[3.0, 2, 8]])), Estimate(np.array([[6.0, 4, 16]]))]
   slope = elo.through_origin(xs, ys)
   assert slope.mid == 3.0
   assert slope.draws.tolist() == [2.0, 4.0]
@@ -157,18 +157,6 @@ def test_scores_are_shares_of_each_group(fig24):
   assert set(groups) == {'writers, 40% lapses', elo.BOTH, elo.HELPFUL_ONLY}
   for shares in groups.values():
     assert 0 < sum(shares) <= 1 + 1e-9
-
-
-def test_games_are_counted_from_either_place(fig24, judged):
-  made = arena.with_writers(entered(), pathlib.Path('pm'), [0.4])
-  games = arena.play(made, 2)
-  name, other = written.name_of(0.4), elo.name_of(elo.BOTH, SIZES[-1])
-  first, _ = writers.won(games, name, other)
-  second, _ = writers.won(games, other, name)
-  np.testing.assert_array_equal(first, 1 - second)
-  empty = games.of_prompts(np.array([], int))
-  with pytest.raises(ValueError, match='no game of .* has a winner'):
-    writers.won(empty, name, other)
 
 
 def test_elsewhere_there_are_no_writers(tmp_path):
