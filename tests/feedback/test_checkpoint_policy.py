@@ -37,7 +37,7 @@ def runs(monkeypatch):
     'policy': policy,
     'pm': toys.as_run(toys.pm_params(), 'pm', 'runs/pm'),
   }
-  monkeypatch.setattr(loading, 'load_run', lambda name: made[name])
+  monkeypatch.setattr(loading, 'load_run', lambda name, step: made[name])
   return made
 
 
