@@ -32,7 +32,7 @@ class PolicyGames:
   names: tuple[str, ...]
   first: np.ndarray  # [N] int, policy
   second: np.ndarray  # [N] int, policy
-  first_won: np.ndarray  # [N] bool
+  first_won: np.ndarray  # [N] bool, or the chance of it
   prompt: np.ndarray  # [N] int
   conversation: np.ndarray  # [N] int, of the prompt
   num_equal: int  # pairs of equal texts

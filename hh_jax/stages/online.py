@@ -313,10 +313,14 @@ def summary(records: Mapping[str, Any]) -> str:
 def digest(config: OnlineConfig) -> str:
   """A short hash of all that makes an iteration, but its number and tranche."""
   whole: dict[str, Any] = {name: getattr(config, name) for name in OWN}
-  for name, stage in vars(config).items():
-    if dataclasses.is_dataclass(stage):
-      data = inputs.place_data(config, stage.data)
-      whole[name] = lineage.digest(dataclasses.replace(stage, data=data))
+  stages: dict[str, Any] = {
+    name: value
+    for name, value in vars(config).items()
+    if dataclasses.is_dataclass(value)
+  }
+  for name, stage in stages.items():
+    data = inputs.place_data(config, stage.data)
+    whole[name] = lineage.digest(dataclasses.replace(stage, data=data))
   text = json.dumps(whole, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:10]
 

@@ -39,6 +39,7 @@ from hh_jax.stats import seeds
 KINDS = ('lm', 'prompted', 'distilled', 'pm')
 ALL = 'all'
 NUM_BINS = 24
+NOTHING = np.zeros(0, np.int32)
 
 
 def fig05(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -180,11 +181,27 @@ def scores_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
     run = loading.load_run(line.distilled(teacher_of(line)))
   else:
     run = loading.load_run(line.pretrained())
-  longest = min(run.context, line.config.pm.data.longest_path)
-  before = np.zeros(0, np.int32)
   if kind == 'prompted':
     before = distill.prompt_ids(line.config.distill, run.tokenizer)
-    longest = run.context
+    return scores_by(run, items, run.context, before)
+  longest = min(run.context, line.config.pm.data.longest_path)
+  return scores_by(run, items, longest)
+
+
+def scores_by(
+  run: loading.Run,
+  items: Sequence[Item],
+  longest: int,
+  before: np.ndarray = NOTHING,
+) -> np.ndarray:
+  """Scores of preference models, or else mean log-probabilities, [N, 2].
+
+  Args:
+    run: The model.
+    items: What is read.
+    longest: Tokens of all that it reads at once.
+    before: Ids of a context that comes before every prompt.
+  """
   prompts, replies = [], []
   for item in items:
     ids = [
@@ -195,7 +212,7 @@ def scores_of(kind: str, line: Lineage, items: Sequence[Item]) -> np.ndarray:
     prompt = run.tokenizer.encode_prompt(item.prompt)[-room:]
     prompts += [np.concatenate([before, prompt])] * 2
     replies += [reply[: longest - 2] for reply in ids]
-  if kind == 'pm':
+  if run.has_scores:
     values = scoring.score_replies(
       run.model, run.params, run.tokenizer, prompts, replies
     )
