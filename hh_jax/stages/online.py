@@ -12,6 +12,9 @@ An iteration's folder holds its tranche, the comparisons of all tranches so far
 and, written last, its record; models lie beside it, found by what they depend
 on. Stopped anywhere, it goes on.
 
+Deviation: in the lab the first comparisons are of its own writers' replies, not
+of π0's, so that a small model has something to learn from.
+
 Reference: Bai et al. 2022, section 4.5.
 """
 
@@ -30,7 +33,6 @@ import numpy as np
 
 from hh_jax.config import OnlineConfig
 from hh_jax.data import tranches
-from hh_jax.data.comparisons import Comparison
 from hh_jax.stages import (
   conversations,
   given_tranche,
@@ -121,22 +123,28 @@ class Online:
     """
     earlier = [self.read(before) for before in range(number)]
     folder = self.folder / str(number)
-    folder.mkdir(parents=True, exist_ok=True)
-    workdir_lib.hold(folder)
-    try:
-      self._make_tranche(folder, earlier)
-      if not (folder / RECORD).exists():
+    if not (folder / RECORD).exists():
+      folder.mkdir(parents=True, exist_ok=True)
+      workdir_lib.hold(folder)
+      try:
+        self._make_tranche(folder, earlier)
         self._gather(folder, earlier)
         self._train(folder, earlier)
-    finally:
-      workdir_lib.release(folder)
+      finally:
+        workdir_lib.release(folder)
+    elif self._is_given(number):
+      self._make_tranche(folder, earlier)
     return self.read(number)
+
+  def _is_given(self, number: int) -> bool:
+    return bool(self.config.tranche) and number == self.config.iteration
 
   def _make_tranche(
     self, folder: pathlib.Path, earlier: Sequence[Iteration]
   ) -> None:
+    """Writes the tranche; a given one must be the one that is there."""
     config, number = self.config, len(earlier)
-    if config.tranche and number == config.iteration:
+    if self._is_given(number):
       made = given_tranche.read(config.tranche)
       self._count_models(made, earlier)
     elif (folder / TRANCHE).exists():
@@ -152,13 +160,17 @@ class Online:
         f'world={config.world} has no crowd: give --config.tranche=FOLDER, '
         f'which hh_jax.feedback.export writes, for iteration {number}'
       )
-    tranche_files.write(made, folder / TRANCHE)
+    another = f'another tranche of iteration {number}'
+    tranche_files.write(made, folder / TRANCHE, another)
 
   def _base(self) -> dict[str, bytes]:
     data = inputs.place_data(self.config, self.config.pm.data)
     found = worlds.comparisons(data, self.line.seed)
     return tranche_files.make(
-      [base_row(item, data.test_fraction) for item in found.comparisons],
+      [
+        tranche_files.row_of(item, data.test_fraction)
+        for item in found.comparisons
+      ],
       BASE,
       {'comparisons': found.num_kept, **found.rejected},
       models={},
@@ -301,11 +313,12 @@ def summary(records: Mapping[str, Any]) -> str:
   for seed, record in records.items():
     counts = ', '.join(f'{k} {n}' for k, n in record['tranche'].items() if n)
     policy = record['policy']
+    steps = ', '.join(str(one['step']) for one in policy['snapshots'])
     lines.append(
       f'online, iteration {record["iteration"]}, seed {seed}: tranche '
       f'({counts}); PM of {record["comparisons"]} comparisons; policy at √KL '
       f'{policy["sqrt_kl"]:.2f}, {policy["gain"]["train_pm"][1]:+.2f} PM score '
-      f'over π0, in {policy["run"]}'
+      f'over π0, in {policy["run"]} (snapshots of steps {steps})'
     )
   return '\n'.join(lines)
 
@@ -323,17 +336,6 @@ def digest(config: OnlineConfig) -> str:
     whole[name] = lineage.digest(dataclasses.replace(stage, data=data))
   text = json.dumps(whole, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def base_row(item: Comparison, test_fraction: float) -> tranche_files.Row:
-  """A comparison that is there already, its own weight kept."""
-  texts = tranche_files.pair(item.prompt, item.chosen, item.rejected)
-  return tranche_files.Row(
-    item.side,
-    tranche_files.split_of(item.prompt, test_fraction),
-    texts if item.weight == 1 else {**texts, 'weight': item.weight},
-    {'tranche': item.tranche, 'turn': item.turn},
-  )
 
 
 def _about(folder: pathlib.Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.data.comparisons import SIDES
+from hh_jax.data.comparisons import SIDES, Comparison
 from hh_jax.data.dialogue import Dialogue, format_transcript
 from hh_jax.training import files
 
@@ -50,6 +50,17 @@ def pair(prompt: Dialogue, chosen: str, rejected: str) -> dict[str, Any]:
     'chosen': format_transcript(prompt.reply(chosen)),
     'rejected': format_transcript(prompt.reply(rejected)),
   }
+
+
+def row_of(item: Comparison, test_fraction: float) -> Row:
+  """A comparison that is there already, its own weight kept."""
+  texts = pair(item.prompt, item.chosen, item.rejected)
+  return Row(
+    item.side,
+    split_of(item.prompt, test_fraction),
+    texts if item.weight == 1 else {**texts, 'weight': item.weight},
+    {'tranche': item.tranche, 'turn': item.turn},
+  )
 
 
 def split_of(prompt: Dialogue, test_fraction: float) -> str:

@@ -1,4 +1,4 @@
-"""One toy pipeline and the toy figures, run once for all tests and workers of a session."""
+"""One toy pipeline and the toy figures, run once for all tests and workers."""
 
 import fcntl
 import json

@@ -24,7 +24,7 @@ def loop(workdir, config=CONFIG):
 def tranche(folder, name, *questions, weight=1.0):
   """Writes a tranche with one helpful comparison a question."""
   items = [samples.comparison(text, weight=weight) for text in questions]
-  rows = [online.base_row(item, 0.0) for item in items]
+  rows = [tranche_files.row_of(item, 0.0) for item in items]
   made = tranche_files.make(rows, name, {'comparisons': len(rows)}, models={})
   folder.mkdir(parents=True, exist_ok=True)
   tranche_files.write(made, folder / online.TRANCHE)

@@ -28,7 +28,6 @@ from hh_jax.evals import policy_games
 from hh_jax.evals.policy_games import PolicyGames
 from hh_jax.stages import (
   inputs,
-  online,
   online_models,
   policy_lineage,
   targets,
@@ -104,11 +103,15 @@ def comparisons_of(line: PolicyLineage) -> dict[str, pathlib.Path]:
   }
   train = {name: part[0] for name, part in parts.items()}
   test = [item for _, part in parts.values() for item in part]
+  last = online_models.config_of(line).iteration
+  root = Online(line).folder / 'arms' / str(last)
   folders = {}
   for arm, items in arms(train, line.seed).items():
     mixtures.require_parts(items, test, data.test_fraction)
-    folders[arm] = Online(line).folder / 'arms' / arm.replace(' ', '-')
-    rows = [online.base_row(item, data.test_fraction) for item in items + test]
+    folders[arm] = root / arm.replace(' ', '-')
+    rows = [
+      tranche_files.row_of(item, data.test_fraction) for item in items + test
+    ]
     counts = {name: len(part) for name, part in train.items()}
     made = tranche_files.make(rows, 'arm', counts, models={})
     tranche_files.write(made, folders[arm])
