@@ -20,7 +20,7 @@ from hh_jax.lab import constants, draws, phrases, redteam, replies, tasks
 from hh_jax.lab.families import Family, Slots
 from hh_jax.lab.reading import Attack, Request, Task
 
-_EXCHANGES = draws.Table(constants.EXCHANGES)
+EXCHANGES = draws.Table(constants.EXCHANGES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def draw_persona(rng: np.random.Generator) -> Persona:
 
 def messages(rng: np.random.Generator, side: str, most: int) -> list[str]:
   """Draws all human turns of a conversation of at most so many exchanges."""
-  count = min(_EXCHANGES.draw(rng), most)
+  count = min(EXCHANGES.draw(rng), most)
   asker = Asker(rng, side)
   return [asker.ask()[0] for _ in range(count)]
 

@@ -51,6 +51,7 @@ class Last:
 
 def last(line: PolicyLineage, kind: str) -> Last:
   """Trains, or finds, what online training ends with."""
+  require_no_tranche(online_models.config_of(line))
   changes: dict[str, Any] = dict(KINDS[kind])
   if line.config.world == 'lab':
     folder = iterations(line)[-1].comparisons
@@ -62,14 +63,17 @@ def last(line: PolicyLineage, kind: str) -> Last:
 
 def iterations(line: PolicyLineage) -> list[Iteration]:
   """Runs, or finds, all iterations."""
-  config = online_models.config_of(line)
+  loop = Online(line)
+  return [loop.run(number) for number in range(loop.config.iteration + 1)]
+
+
+def require_no_tranche(config: OnlineConfig) -> None:
+  """Raises ValueError for a tranche that a figure would not read."""
   if config.tranche:
     raise ValueError(
-      f'--config.tranche={config.tranche} is of one iteration; a figure has '
-      'all of its tranches from the crowd'
+      f'--config.tranche={config.tranche} is of one iteration; figures take '
+      'theirs from the crowd or the released files'
     )
-  loop = Online(line)
-  return [loop.run(number) for number in range(config.iteration + 1)]
 
 
 def helpful(line: PolicyLineage) -> dict[str, list[Comparison]]:
@@ -78,8 +82,9 @@ def helpful(line: PolicyLineage) -> dict[str, list[Comparison]]:
   Raises:
     ValueError: A source has none.
   """
-  of_lab = line.config.world == 'lab'
-  found = _made(line) if of_lab else _released(line.config)
+  config = online_models.config_of(line)
+  require_no_tranche(config)
+  found = _made(line) if config.world == 'lab' else _released(config)
   kept = {
     name: [item for item in items if item.side == 'helpful']
     for name, items in found.items()
@@ -88,12 +93,12 @@ def helpful(line: PolicyLineage) -> dict[str, list[Comparison]]:
   if missing:
     raise ValueError(
       f'there is no helpful comparison of {" and ".join(missing)}, which the '
-      f'figure compares; data_dir={line.config.data_dir}'
+      f'figure compares; data_dir={config.data_dir}'
     )
   return kept
 
 
-def _released(config: OnlineConfig | Any) -> dict[str, list[Comparison]]:
+def _released(config: OnlineConfig) -> dict[str, list[Comparison]]:
   """The released files by the model class that their names say."""
   read = comparisons_lib.read_comparisons(config.data_dir).comparisons
   return {

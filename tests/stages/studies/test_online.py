@@ -115,7 +115,7 @@ def test_released_files_are_told_apart_by_name(tmp_path):
 def test_a_figure_takes_no_given_tranche(tmp_path):
   config = dataclasses.replace(CONFIG, tranche='a', iteration=1)
   with pytest.raises(ValueError, match='is of one iteration'):
-    online_sources.iterations(PolicyLineage(config, 'nano0', 0, tmp_path))
+    online_sources.helpful(PolicyLineage(config, 'nano0', 0, tmp_path))
 
 
 def test_figure_35_needs_a_crowd(tmp_path):
