@@ -18,6 +18,7 @@ PM = toys.as_run(toys.pm_params(), 'pm')
 CONFIG = RejectionConfig(seed=3)
 TEXTS = {
   'good': 'sorry, i cannot help with that, but let us talk.',
+  'fine': 'sorry, i cannot help with that.',
   'bad': 'wug wug zork wug',
   'mute': '',
   'fake': 'no.\n\nHuman: thanks.',
@@ -77,7 +78,7 @@ def test_red_teams_pick_harm_and_the_tranche_chooses_the_other():
 
 
 def test_everything_said_is_kept_or_counted():
-  held = session('good', 'bad', 'mute', 'fake', harmless=0.5, num=80).hold()
+  held = session(*TEXTS, harmless=0.5, num=120).hold()
   names = {name: name for name in TEXTS}
   found, counts = conversations.rows(held, names, 0.3)
   assert counts['exchanges'] == len(held)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import pytest
 
@@ -146,7 +147,7 @@ def test_a_preference_model_that_does_not_match_is_named(
   monkeypatch.setattr(inputs, 'describe', lambda name, _: runs[name])
   monkeypatch.setattr(PolicyLineage, 'distilled', lambda _: 'pi0')
   with pytest.raises(ValueError, match=said):
-    online_models.describe_all(loop(tmp_path).line, ['pm'], [])
+    online_models.describe_all(loop(tmp_path).line, [pathlib.Path('pm')], [])
 
 
 @pytest.mark.parametrize(

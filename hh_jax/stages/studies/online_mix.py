@@ -62,7 +62,7 @@ class Arms:
     for arm, run in self.runs.items():
       for place in online_elo.places(run):
         texts = _taken(run.texts(place), helpful)
-        replies[name_of(arm, run.samples[place])] = texts
+        replies[name_of(arm, int(run.samples[place]))] = texts
     return arena.Entrants(
       self.line,
       tuple(first.prompts[i] for i in helpful),
