@@ -15,6 +15,7 @@ from hh_jax.config import (
   BestOfConfig,
   DataConfig,
   EloConfig,
+  OnlineConfig,
   RejectionConfig,
   RLHFConfig,
   RobustnessConfig,
@@ -28,6 +29,7 @@ WARMUP = 0.1  # of a run's updates: 25,000 of 250,000 samples [§B.1]
 NUM_POINTS = 40  # of scores against √KL along a run
 KS = (1, 4, 16, 64)
 NUM_DISPLAY_SAMPLES = 17  # the median is taken [§6.1]
+NUM_SNAPSHOTS = 4  # of a policy in online training
 
 
 def stages(
@@ -157,6 +159,49 @@ def writers(choice: presets.Choice) -> WritersConfig:
     num_prompts=choice.pick(256, 64, 4),
   )
   return WritersConfig(**fields, rejection=own)
+
+
+def online(choice: presets.Choice) -> OnlineConfig:
+  """Returns the config of online training and of figures 15, 16, 34 and 35.
+
+  K = 4, replies of 128 tokens and a context of 2048 for the preference models
+  [§B.3]. Deviation: there the rate is halved every 100,000 samples.
+  """
+  fields = stages(choice, is_largest_alone=True)
+  base, best = rlhf.build(choice), fields['rejection']
+  own = dataclasses.replace(
+    fields.pop('rlhf'),
+    sampling=base.sampling,
+    passes=choice.pick(4, 4, 1),
+    eval_first=0,
+    **online_length(choice),
+  )
+  judge = fields.pop('pm')
+  if not choice.is_nano:
+    data = dataclasses.replace(judge.data, row_length=2048)
+    judge = dataclasses.replace(judge, data=data)
+  return OnlineConfig(
+    **fields
+    | {
+      'pm': judge,
+      'rlhf': own,
+      'rejection': dataclasses.replace(
+        best, k=choice.pick(16, 4, 2), sampling=base.sampling
+      ),
+      'iteration': choice.pick(2, 2, 1),
+      'snapshots': choice.pick(NUM_SNAPSHOTS, NUM_SNAPSHOTS, 2),
+      'conversations': choice.pick(1000, 200, 12),
+      'num_items': choice.pick(400, 200, 20),
+    }
+  )
+
+
+def online_length(choice: presets.Choice) -> dict[str, int]:
+  """Returns how long RLHF is, a multiple of the snapshots, each measured."""
+  num = num_full_iterations(choice)
+  num = choice.pick(num - num % NUM_SNAPSHOTS, 24, 2)
+  every = num // choice.pick(NUM_SNAPSHOTS, NUM_SNAPSHOTS, 2)
+  return {'num_iterations': num, 'eval_every': every}
 
 
 def elo(choice: presets.Choice) -> EloConfig:

@@ -22,6 +22,7 @@ from hh_jax.config.figures import (
 from hh_jax.config.policy_figures import (
   BestOfConfig,
   EloConfig,
+  OnlineConfig,
   PolicyConfig,
   RobustnessConfig,
   TensionConfig,
@@ -61,6 +62,7 @@ __all__ = [
   'LoopConfig',
   'MixtureConfig',
   'OODConfig',
+  'OnlineConfig',
   'ModelConfig',
   'OptimizerConfig',
   'PMConfig',

@@ -75,6 +75,7 @@ class CheckpointConfig:
   """A finished run whose model writes the replies."""
 
   run: str = ''  # its workdir
+  step: int = 0  # of one of its checkpoints; 0: what it ended with
   name: str = ''  # by default that of the workdir
   share: float = 1.0
   max_new_tokens: int = 128  # [§4.1, B.1]

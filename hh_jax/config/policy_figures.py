@@ -103,3 +103,51 @@ class EloConfig(PolicyConfig):
 @dataclasses.dataclass(frozen=True)
 class WritersConfig(EloConfig):
   """Policies against the first of the writers [§6.1]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OnlineConfig(PolicyConfig):
+  """Iterated online RLHF [§4.5]; `rejection` says how deployed models answer.
+
+  `rejection.k` is that of the best of k among them.
+  """
+
+  # The one to run, in figures the last one.
+  iteration: int = field(default=0, metadata={'has_flag': True})
+  # Of this iteration, as hh_jax.feedback.export wrote it; '': the lab's crowd.
+  tranche: str = ''
+  # Whether a tranche may hold replies of models that no earlier iteration
+  # made, as a small share of the paper's does [fn 11].
+  other_models: bool = False
+  conversations: int = 1000  # that the crowd has for a tranche, or for Elo
+  harmless_share: float = 0.0  # of them, red-team: none in the paper [§2.3]
+  snapshots: int = 4  # of a policy that are deployed, evenly along its training
+  games_per_prompt: int = 2  # crowd comparisons of each pair [open]
+  hhh_file: str = ''  # as in HHHConfig; world=hh, '': without that line
+  num_items: int = 400  # HHH items that the lab makes
+
+  def __post_init__(self):
+    super().__post_init__()
+    shared.counts(self)
+    shared.positive(
+      self, 'conversations', 'snapshots', 'games_per_prompt', 'num_items'
+    )
+    shared.fraction(self, 'harmless_share')
+    every, left = divmod(self.rlhf.num_iterations, self.snapshots)
+    shared.require(
+      every > 0 and left == 0 and every % self.rlhf.eval_every == 0,
+      f'snapshots={self.snapshots} do not divide rlhf.num_iterations='
+      f'{self.rlhf.num_iterations} into multiples of rlhf.eval_every='
+      f'{self.rlhf.eval_every}',
+    )
+    shared.require(
+      not self.tranche or (len(self.seeds) == 1 and self.iteration > 0),
+      f'tranche={self.tranche} is one of one seed and of an iteration from 1 '
+      f'on, not of seeds={self.seeds}, iteration={self.iteration}',
+    )
+
+  @property
+  def snapshot_steps(self) -> tuple[int, ...]:
+    """Iterations of RLHF after which a policy is kept, the last its end."""
+    every = self.rlhf.num_iterations // self.snapshots
+    return tuple(every * number for number in range(1, self.snapshots + 1))

@@ -33,7 +33,7 @@ class PolicyGames:
   names: tuple[str, ...]
   first: np.ndarray  # [N] int, policy
   second: np.ndarray  # [N] int, policy
-  first_won: np.ndarray  # [N] float64, 1 or 0; 1/2 where texts are equal
+  first_won: np.ndarray  # [N] float64, 1, 0 or the chance of it; 1/2 for ties
   prompt: np.ndarray  # [N] int
   conversation: np.ndarray  # [N] int, of the prompt
   equal: np.ndarray  # [K] int, prompt of each pair of equal texts

@@ -31,9 +31,8 @@ from hh_jax.data.dialogue import ASSISTANT, HUMAN, Dialogue, Turn
 from hh_jax.feedback import schema
 from hh_jax.feedback.client import Client, GaveUpError
 from hh_jax.feedback.tranche import SIDES
-from hh_jax.lab import constants, crowd, draws, judge, people
+from hh_jax.lab import crowd, draws, judge, people
 
-_EXCHANGES = draws.Table(constants.EXCHANGES)
 _CONVERSATIONS = 1 << 20  # more than a link has; numbers them across links
 _MOST_RETRIES = 5
 
@@ -81,9 +80,8 @@ class SimulatedWorker:
     """All human turns of the conversation that is open or next."""
     number = state['conversation']['number']
     rng = self._stream('messages', number)
-    count = min(_EXCHANGES.draw(rng), state['conversation']['most'])
-    asker = people.Asker(rng, SIDES[state['task']])
-    return [asker.ask()[0] for _ in range(count)]
+    most = state['conversation']['most']
+    return people.messages(rng, SIDES[state['task']], most)
 
   async def _write(self, state: Mapping[str, Any]) -> dict[str, Any]:
     conversation = state['conversation']

@@ -19,10 +19,11 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.data.dialogue import Dialogue, format_transcript
+from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback import exchanges, facts, people, schema
 from hh_jax.feedback.exchanges import Exchange
+from hh_jax.stages import tranche_files
+from hh_jax.stages.tranche_files import Row
 
 SIDES = {'helpful': 'helpful', 'red_team': 'harmless'}
 
@@ -35,16 +36,6 @@ REASONS = (
   'empty_response',  # a reply is empty or blank
   'identical_pair',  # both replies are the same text
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """One exported comparison: its place, its two texts, and its sidecar."""
-
-  side: str
-  split: str
-  comparison: Mapping[str, str]
-  about: Mapping[str, object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +96,6 @@ def _reason(exchange: Exchange, known: Facts) -> str | None:
   return next((name for name, is_so in zip(REASONS, faults) if is_so), None)
 
 
-def _pair(prompt: Dialogue, chosen: str, rejected: str) -> Mapping[str, str]:
-  return {
-    'chosen': format_transcript(prompt.reply(chosen)),
-    'rejected': format_transcript(prompt.reply(rejected)),
-  }
-
-
 def _rows_of(
   exchange: Exchange,
   prompt: Dialogue,
@@ -121,8 +105,7 @@ def _rows_of(
   """The comparison of a turn, and that of its edit."""
   about = known.conversations[exchange.conversation_id]
   side = SIDES[about['task']]
-  place = comparisons_lib.hash_unit(prompt.first_human)
-  split = 'test' if place < test_fraction else 'train'
+  split = tranche_files.split_of(prompt, test_fraction)
   picked = exchange.picked
   better = picked if side == 'helpful' else 1 - picked
   texts = [reply.text for reply in exchange.replies or ()]
@@ -141,12 +124,12 @@ def _rows_of(
     Row(
       side,
       split,
-      _pair(prompt, texts[better], texts[1 - better]),
+      tranche_files.pair(prompt, texts[better], texts[1 - better]),
       {
         **common,
         'kind': 'choice',
         'step': exchange.step,
-        'strength': _strength(exchange.step),
+        'strength': tranche_files.strength_of(exchange.step),
         'chosen_slot': schema.SLOTS[better],
         'chosen_model': models[better],
         'rejected_model': models[1 - better],
@@ -158,7 +141,7 @@ def _rows_of(
       Row(
         side,
         split,
-        _pair(prompt, exchange.edit, texts[picked]),
+        tranche_files.pair(prompt, exchange.edit, texts[picked]),
         {
           **common,
           'kind': 'edit',
@@ -168,12 +151,6 @@ def _rows_of(
       )
     )
   return found
-
-
-def _strength(step: int | None) -> int:
-  """From 1, the weakest step, to 4."""
-  half = schema.NUM_STEPS // 2
-  return 0 if step is None else max(half + 1 - step, step - half)
 
 
 def rows(

@@ -20,6 +20,8 @@ from hh_jax.lab import constants, draws, phrases, redteam, replies, tasks
 from hh_jax.lab.families import Family, Slots
 from hh_jax.lab.reading import Attack, Request, Task
 
+EXCHANGES = draws.Table(constants.EXCHANGES)
+
 
 @dataclasses.dataclass(frozen=True)
 class Persona:
@@ -54,6 +56,13 @@ _PRIOR = draws.Table(
 def draw_persona(rng: np.random.Generator) -> Persona:
   """Draws a persona from the prior."""
   return PERSONAS[_PRIOR.draw(rng)]
+
+
+def messages(rng: np.random.Generator, side: str, most: int) -> list[str]:
+  """Draws all human turns of a conversation of at most so many exchanges."""
+  count = min(EXCHANGES.draw(rng), most)
+  asker = Asker(rng, side)
+  return [asker.ask()[0] for _ in range(count)]
 
 
 class Asker:

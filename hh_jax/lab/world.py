@@ -45,7 +45,6 @@ from hh_jax.lab.reading import Request
 SPLITS = ('train', 'test', 'all')
 TEST_FRACTION = 0.05  # paper, section 2: 95/5
 
-_EXCHANGES = draws.Table(constants.EXCHANGES)
 _PAIRS = {
   'helpful': draws.Table(constants.HELPFUL_PAIRS),
   'harmless': draws.Table(constants.HARMLESS_PAIRS),
@@ -128,7 +127,7 @@ def document(
       rng,
       _draw_side(rng, constants.RED_TEAM_SHARE),
       persona,
-      _EXCHANGES.draw(rng),
+      people.EXCHANGES.draw(rng),
     )
     for _ in range(num)
   )
@@ -150,7 +149,7 @@ def demonstrations(
     rng = draws.stream(seed, 'lab/demonstration', index)
     side = _draw_side(rng, harmless_fraction)
     persona = people.PERSONAS['kind']
-    dialogues.append(_converse(rng, side, persona, _EXCHANGES.draw(rng)))
+    dialogues.append(_converse(rng, side, persona, people.EXCHANGES.draw(rng)))
   return dialogues
 
 
@@ -310,7 +309,7 @@ def prompts(
     rng = draws.stream(seed, purpose, index)
     side = _draw_side(rng, harmless_fraction)
     persona = people.draw_persona(rng)
-    num_turns = _EXCHANGES.draw(rng)
+    num_turns = people.EXCHANGES.draw(rng)
     asker, text, request = _open(rng, side, is_wanted, held_out)
     turns = [Turn('human', text)]
     for _ in range(1, num_turns):

@@ -161,12 +161,21 @@ def parse(
   if path is None:
     raise UsageError('--config=FILE.py is required; --help explains')
   values = load_config(path)
+  rest = [spell_out(config_type, arg) for arg in rest]
   check_overrides(values, rest)
   workdir = apply_flags(values, rest)
   if not workdir:
     raise UsageError('--workdir=DIR is required; --help explains')
   config = config_lib.from_config_dict(config_type, values.to_dict())
   return config, workdir
+
+
+def spell_out(config_type: type, arg: str) -> str:
+  """Returns `--config.NAME=value` for `--NAME=value` of a field with a flag."""
+  name = arg.partition('=')[0].lstrip('-')
+  fields = {field.name: field for field in dataclasses.fields(config_type)}
+  has_flag = name in fields and fields[name].metadata.get('has_flag')
+  return f'--config.{arg.lstrip("-")}' if has_flag else arg
 
 
 def require_inputs(config: object) -> None:

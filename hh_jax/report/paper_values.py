@@ -78,6 +78,31 @@ GAIN: dict[str, Points] = {
 BEST_OF: dict[str, Points] = {
   '52B': ((1, 0), (4, 150), (16, 235), (64, 260)),
 }
+# Figure 16: Elo by share of the 200,000 samples; read by machine, low trust.
+ONLINE_MIX: dict[str, Points] = {
+  'even mix': (
+    (0.125, 185),
+    (0.25, 230),
+    (0.375, 270),
+    (0.5, 260),
+    (0.75, 280),
+    (1, 295),
+  ),
+  'base only': (
+    (0.125, 140),
+    (0.25, 210),
+    (0.375, 235),
+    (0.5, 260),
+    (0.75, 240),
+    (1, 230),
+  ),
+}
+# Figure 34: mean log-p accuracy at the start and at the end (900,000 samples).
+LOG_PROBS: dict[str, Points] = {
+  'helpful': ((0, 0.55), (1, 0.64)),
+  'harmless': ((0, 0.53), (1, 0.52)),
+  'HHH': ((0, 0.60), (1, 0.73)),
+}
 # Figure 1, helpfulness: Elo by parameters; of low trust.
 ELO: dict[str, Points] = {
   'distilled': ((1e9, -140), (1e10, -30), (5.2e10, 0)),

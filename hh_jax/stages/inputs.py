@@ -127,7 +127,12 @@ def seed_of(config: FigureConfig | PipelineConfig) -> int:
 def place_data(
   config: FigureConfig | PipelineConfig, data: DataConfig
 ) -> DataConfig:
-  """Points a stage's data at the world and folder of all of them."""
+  """Points a stage's data at the world and folder of all of them.
+
+  Data that have a folder of their own stay there.
+  """
+  if data.data_dir:
+    return data
   return dataclasses.replace(data, world=config.world, data_dir=config.data_dir)
 
 

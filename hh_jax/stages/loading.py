@@ -101,17 +101,27 @@ def as_dialogue(prompt: str | Dialogue) -> Dialogue:
   return Dialogue((Turn('human', prompt),))
 
 
-def load_run(workdir: str | pathlib.Path) -> Run:
+def load_run(workdir: str | pathlib.Path, step: int = 0) -> Run:
   """Opens the run in `workdir`, its parameters verified by their manifest.
 
   The workdir of a pipeline opens its RLHF policy.
 
+  Args:
+    workdir: Folder of a finished run.
+    step: Of one of its checkpoints; 0 opens what it ended with.
+
   Raises:
-    ValueError: The folder holds no run, an unfinished one, a damaged one, or
-      one whose parameters are not those it ended with.
+    ValueError: The folder holds no run, an unfinished one, a damaged one, one
+      whose parameters are not those it ended with, or no such checkpoint.
   """
   described = inputs.describe(workdir)
   workdir, done = described.workdir, described.result
+  kept = sorted(checkpoint.published_steps(workdir))
+  if step and step not in kept:
+    raise ValueError(
+      f'{workdir} keeps no checkpoint of step {step}: there are those of '
+      f'{", ".join(map(str, kept))}'
+    )
   tokenizer = Tokenizer.load(workdir / TOKENIZER_FILE)
   if tokenizer.sha256 != described.tokenizer_sha256:
     raise ValueError(
@@ -119,9 +129,9 @@ def load_run(workdir: str | pathlib.Path) -> Run:
       f'with ({tokenizer.sha256[:12]} against '
       f'{described.tokenizer_sha256[:12]})'
     )
-  manifest = checkpoint.read_manifest(workdir)
+  manifest = checkpoint.read_manifest(workdir, step or None)
   found = {'steps': manifest.step, 'state_sha256': manifest.state_sha256}
-  if any(done[name] != value for name, value in found.items()):
+  if not step and any(done[name] != value for name, value in found.items()):
     raise ValueError(
       f'{workdir} ended after step {done["steps"]} in state '
       f'{done["state_sha256"][:12]}, but its newest checkpoint is of step '
@@ -136,7 +146,7 @@ def load_run(workdir: str | pathlib.Path) -> Run:
     tokenizer=tokenizer,
     model=ladder.build(from_config_dict(ModelConfig, described.model)),
     params=params.get('policy', params),
-    state_sha256=done['state_sha256'],
+    state_sha256=manifest.state_sha256,
   )
 
 

@@ -45,7 +45,8 @@ class Trajectory:
     """What the policy was trained with; its files lie where they lie now."""
     found = inputs.describe(self.folder).config
     config = from_config_dict(RLHFConfig, found)
-    data = inputs.place_data(self.line.config, config.data)
+    moved = dataclasses.replace(config.data, data_dir='')
+    data = inputs.place_data(self.line.config, moved)
     return dataclasses.replace(config, data=data)
 
   @functools.cached_property

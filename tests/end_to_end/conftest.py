@@ -1,12 +1,13 @@
-"""One toy pipeline, run once for all tests and workers of a session."""
+"""One toy pipeline and the toy figures, run once for all tests and workers."""
 
 import fcntl
+import json
 import os
 import pathlib
 
 import pytest
 
-from tests.end_to_end import toy
+from tests.end_to_end import toy, toy_figures
 
 
 def _folder_of_session(tmp_path_factory) -> pathlib.Path:
@@ -36,3 +37,31 @@ def lab(tmp_path_factory, cache):
       text = toy.finish('pipeline', *toy.arguments(workdir, cache))
       printed.write_text(text)
   return workdir, printed.read_text()
+
+
+@pytest.fixture(scope='session')
+def figures(tmp_path_factory, cache, monkeypatch_session):
+  """Workdir with every figure, and what each printed.
+
+  The first worker to get the lock makes them, the others wait.
+  """
+  folder = cache.parent
+  workdir, printed = folder / 'figures', folder / 'figures.json'
+  with (folder / 'figures.lock').open('w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not printed.exists():
+      said = {
+        name: toy_figures.run(
+          name, *toy_figures.arguments(name, workdir, cache)
+        )
+        for name in toy_figures.FIGURES
+      }
+      printed.write_text(json.dumps(said))
+  return workdir, json.loads(printed.read_text())
+
+
+@pytest.fixture(scope='session')
+def monkeypatch_session():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(toy.ROOT)
+    yield patch

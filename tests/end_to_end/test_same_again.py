@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import shutil
-import signal
-import time
 
 import pytest
 
@@ -15,7 +13,6 @@ from tests.end_to_end import toy
 pytestmark = pytest.mark.slow
 
 TRAINING = ('pretrain', 'distill', 'pmp', 'pm', 'rlhf')
-DEADLINE = 300  # seconds; on an idle machine a child needs ten
 
 
 def outcome(workdir):
@@ -50,26 +47,6 @@ def test_another_seed_ends_elsewhere(lab, cache, tmp_path):
   assert own != other
 
 
-def num_lines(workdir):
-  path = workdir / 'metrics.jsonl'
-  return path.read_bytes().count(b'\n') if path.exists() else 0
-
-
-def kill_half_way(child, workdir, total_steps):
-  """Kills a stage as soon as half of its steps are logged."""
-  deadline = time.monotonic() + DEADLINE
-  while num_lines(workdir) < total_steps // 2:
-    if child.poll() is not None:
-      pytest.fail(f'ended before it was killed: {child.stderr.read()}')
-    if time.monotonic() > deadline:
-      child.kill()
-      pytest.fail(f'nothing to kill after {DEADLINE} s')
-    time.sleep(0.002)
-  child.send_signal(signal.SIGKILL)
-  child.communicate()
-  assert child.returncode == -signal.SIGKILL
-
-
 def test_a_pipeline_killed_in_its_chain_ends_in_the_same_results(
   lab, cache, tmp_path
 ):
@@ -78,7 +55,7 @@ def test_a_pipeline_killed_in_its_chain_ends_in_the_same_results(
   shutil.copytree(lab[0], workdir, ignore=left)
   args = toy.arguments(workdir, cache)
   total_steps = len(metrics.read_metrics(lab[0] / 'rlhf'))
-  kill_half_way(toy.start('pipeline', *args), workdir / 'rlhf', total_steps)
+  toy.kill_half_way(toy.start('pipeline', *args), workdir / 'rlhf', total_steps)
   toy.finish('pipeline', *args)
   own, other = (
     pipeline_results.kept_values(
@@ -100,9 +77,9 @@ def test_a_stage_killed_half_way_ends_in_the_same_state(
   )
   expected = outcome(lab[0] / name)
   total_steps = len(expected[0])
-  kill_half_way(toy.start(name, *args), tmp_path, total_steps)
+  toy.kill_half_way(toy.start(name, *args), tmp_path, total_steps)
   assert not (tmp_path / 'DONE').exists()
-  assert total_steps // 2 <= num_lines(tmp_path) < total_steps
+  assert total_steps // 2 <= toy.num_lines(tmp_path) < total_steps
   printed = toy.finish(name, *args)
   assert outcome(tmp_path) == expected
   assert printed.splitlines()[0] == expected[1]['line']

@@ -7,14 +7,19 @@ decode cache, no more prompts than a report needs.
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
+
+import pytest
 
 from hh_jax import config as config_lib
 from hh_jax.launch import cli
 from hh_jax.stages import pipeline
 
 ROOT = pathlib.Path(__file__).parents[2]
+DEADLINE = 300  # seconds; on an idle machine a child needs ten
 
 SAMPLING = {'max_new_tokens': 8, 'max_prompt': 64, 'slots': 8}
 LOOP = {'checkpoint_every': 2, 'log_every': 100}
@@ -143,3 +148,24 @@ def stage_arguments(script, config, workdir, world='lab'):
     *flags_of(config),
     f'--workdir={workdir}',
   ]
+
+
+def num_lines(workdir):
+  """Steps that a stage has logged."""
+  path = workdir / 'metrics.jsonl'
+  return path.read_bytes().count(b'\n') if path.exists() else 0
+
+
+def kill_half_way(child, workdir, total_steps):
+  """Kills a stage as soon as half of its steps are logged."""
+  deadline = time.monotonic() + DEADLINE
+  while num_lines(workdir) < total_steps // 2:
+    if child.poll() is not None:
+      pytest.fail(f'ended before it was killed: {child.stderr.read()}')
+    if time.monotonic() > deadline:
+      child.kill()
+      pytest.fail(f'nothing to kill after {DEADLINE} s')
+    time.sleep(0.002)
+  child.send_signal(signal.SIGKILL)
+  child.communicate()
+  assert child.returncode == -signal.SIGKILL

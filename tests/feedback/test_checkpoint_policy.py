@@ -37,7 +37,7 @@ def runs(monkeypatch):
     'policy': policy,
     'pm': toys.as_run(toys.pm_params(), 'pm', 'runs/pm'),
   }
-  monkeypatch.setattr(loading, 'load_run', lambda name: made[name])
+  monkeypatch.setattr(loading, 'load_run', lambda name, step=0: made[name])
   return made
 
 
@@ -192,3 +192,9 @@ def test_models_of_the_wrong_kind_are_refused():
     checkpoint.CheckpointPolicy(CheckpointConfig(run='pm'))
   with pytest.raises(ValueError, match='without a score head'):
     checkpoint.BestOfPolicy(BestOfConfig(run='policy', pm='policy'))
+
+
+def test_a_snapshot_is_called_after_its_run_and_step():
+  config = CheckpointConfig(run='runs/rlhf', step=20)
+  assert checkpoint._name(config) == 'rlhf-20'
+  assert checkpoint._name(dataclasses.replace(config, step=0)) == 'rlhf'

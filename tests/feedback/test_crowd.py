@@ -12,6 +12,7 @@ from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback import client, crowd, database, export, measures, people
 from hh_jax.lab import crowd as lab_crowd
 from hh_jax.lab import draws
+from hh_jax.stages import tranche_files
 
 CLIENT = client.Client(httpx.AsyncClient(), 'http://host/join#token')
 
@@ -54,7 +55,7 @@ def test_the_crowd_works_through_its_links(tmp_path, capsys):
   assert len(found) >= 24
   assert len({choice.step for choice in found}) > 4
   assert agreement is not None and agreement.num_items > 0
-  export.write(made, str(tmp_path / 'out'))
+  tranche_files.write(made, str(tmp_path / 'out'))
   read = comparisons_lib.read_comparisons(tmp_path / 'out')
   assert {pair.side for pair in read.comparisons} == {'helpful', 'harmless'}
 

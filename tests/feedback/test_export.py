@@ -11,6 +11,7 @@ from hh_jax.config.feedback import CannedConfig
 from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.feedback import export, tranche
 from hh_jax.feedback.policies.canned import CannedPolicy
+from hh_jax.stages import tranche_files
 from tests.feedback.site import running
 
 
@@ -180,11 +181,13 @@ def test_the_same_facts_give_the_same_bytes(site, tmp_path):
   assert first == second
   for name, digest in about(first)['sha256'].items():
     assert hashlib.sha256(first[name]).hexdigest() == digest
-  export.write(first, str(tmp_path / 'out'))
-  export.write(second, str(tmp_path / 'out'))  # there already, and the same
+  tranche_files.write(first, str(tmp_path / 'out'))
+  tranche_files.write(
+    second, str(tmp_path / 'out')
+  )  # there already, and the same
   ada.exchange('One more.')
   with pytest.raises(ValueError, match='is there already'):
-    export.write(build(site), str(tmp_path / 'out'))
+    tranche_files.write(build(site), str(tmp_path / 'out'))
 
 
 def test_training_reads_what_was_exported(site, tmp_path):
@@ -192,7 +195,7 @@ def test_training_reads_what_was_exported(site, tmp_path):
     for step in (1, 3, 8):
       person.exchange('  Odd   spaces,\n\nparagraphs and ünïcode. 🙂 ', step)
   made = build(site, 0.0)
-  export.write(made, str(tmp_path / 'out'))
+  tranche_files.write(made, str(tmp_path / 'out'))
   found = comparisons_lib.read_comparisons(tmp_path / 'out')
   assert found.num_read == found.num_kept == 6
   assert {pair.tranche for pair in found.comparisons} == {

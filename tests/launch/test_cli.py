@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+from hh_jax import config as config_lib
 from hh_jax.launch import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -333,3 +334,12 @@ def test_a_script_answers_before_jax_is_loaded(tmp_path):
       error: --config.step is unknown; did you mean --config.steps?
   """)
   assert seconds < 2
+
+
+def test_a_field_may_have_a_flag_of_its_own():
+  for arg, spelled in (
+    ('--iteration=3', '--config.iteration=3'),
+    ('--num_test=3', '--num_test=3'),
+    ('--workdir=w', '--workdir=w'),
+  ):
+    assert cli.spell_out(config_lib.OnlineConfig, arg) == spelled

@@ -39,6 +39,11 @@ def _sampling(config: CheckpointConfig) -> SamplingConfig:
   )
 
 
+def _name(config: CheckpointConfig) -> str:
+  folder = pathlib.Path(config.run).resolve().name
+  return f'{folder}-{config.step}' if config.step else folder
+
+
 def _spec(config: CheckpointConfig, run: loading.Run) -> dict[str, object]:
   return {
     'kind': 'checkpoint',
@@ -59,13 +64,13 @@ class CheckpointPolicy:
   can_stream = True
 
   def __init__(self, config: CheckpointConfig):
-    run = loading.load_run(config.run)
+    run = loading.load_run(config.run, config.step)
     if run.has_scores:
       raise ValueError(
         f'run={config.run} holds a {run.stage} model, which gives scores and '
         'no replies; give a pretrain, distill, public or rlhf run'
       )
-    self.name = config.name or pathlib.Path(config.run).resolve().name
+    self.name = config.name or _name(config)
     self.share = config.share
     self.spec: Mapping[str, object] = _spec(config, run)
     log.info('%s: compiling', self.name)
@@ -88,14 +93,14 @@ class BestOfPolicy:
   can_stream = False
 
   def __init__(self, config: BestOfConfig):
-    run, self._pm = loading.load_run(config.run), loading.load_run(config.pm)
+    run = loading.load_run(config.run, config.step)
+    self._pm = loading.load_run(config.pm)
     if not self._pm.has_scores:
       raise ValueError(
         f'pm={config.pm} holds a {self._pm.stage} model without a score head; '
         'give a pm or pmp run'
       )
-    folder = pathlib.Path(config.run).resolve().name
-    self.name = config.name or f'{folder}-best-of-{config.k}'
+    self.name = config.name or f'{_name(config)}-best-of-{config.k}'
     self.share = config.share
     self.spec: Mapping[str, object] = {
       **_spec(config, run),

@@ -39,6 +39,7 @@ KINDS = ('lm', 'prompted', 'distilled', 'pm')
 ALL = 'all'
 NUM_BINS = 24
 LEAST = 16  # tokens of an item that are read at least
+NOTHING = np.zeros(0, np.int32)
 
 
 def fig05(config: HHHConfig, workdir: pathlib.Path) -> dict[str, Any]:
@@ -187,12 +188,32 @@ def scores_of(
   else:
     run = loading.load_run(line.pretrained())
   window = min(run.context, line.config.pm.data.longest_path)
-  before = np.zeros(0, np.int32)
-  if kind != 'pm':
-    context = distill.prompt_ids(line.config.distill, run.tokenizer)
-    # Where the prompt leaves no room it is the prompt that loses its start.
-    window = max(LEAST, min(window, run.context - len(context)))
-    before = context if kind == 'prompted' else before
+  if kind == 'pm':
+    return scores_by(run, items, window)
+  context = distill.prompt_ids(line.config.distill, run.tokenizer)
+  # Where the prompt leaves no room it is the prompt that loses its start.
+  window = max(LEAST, min(window, run.context - len(context)))
+  before = context if kind == 'prompted' else NOTHING
+  return scores_by(run, items, window, before)
+
+
+def scores_by(
+  run: loading.Run,
+  items: Sequence[Item],
+  window: int,
+  before: np.ndarray = NOTHING,
+) -> tuple[np.ndarray, int]:
+  """Scores of preference models, or else mean log-probabilities.
+
+  Args:
+    run: The model.
+    items: What is read.
+    window: Tokens of an item that it reads at once.
+    before: Ids of a context that comes before every prompt.
+
+  Returns:
+    Scores [N, 2] float64, and how many items were cut to fit.
+  """
   prompts, replies = [], []
   num_cut = 0
   for item in items:
@@ -205,7 +226,7 @@ def scores_of(
     num_cut += len(prompt) > room or max(map(len, ids)) > window - 2
     prompts += [np.concatenate([before, prompt[-room:]])] * 2
     replies += [reply[: window - 2] for reply in ids]
-  if kind == 'pm':
+  if run.has_scores:
     values = scoring.score_replies(
       run.model, run.params, run.tokenizer, prompts, replies
     )

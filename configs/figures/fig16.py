@@ -1,0 +1,15 @@
+"""Figure 16: online data against base data of the same size.
+
+  python -m experiments.figures.fig16 \
+    --config=configs/figures/fig16.py:world=lab,size=nano --workdir=runs/figures
+
+Arguments as in configs/pretrain.py; nano is nano2. World hh needs
+--config.data_dir=FOLDER.
+"""
+
+from configs import presets
+from configs.figures import policies
+
+
+def get_config(arg: str | None = None):
+  return presets.config_of(policies.online, arg)

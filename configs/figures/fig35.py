@@ -1,0 +1,15 @@
+"""Figure 35: four Elo estimates along online training.
+
+  python -m experiments.figures.fig35 \
+    --config=configs/figures/fig35.py:world=lab,size=nano --workdir=runs/figures
+
+Arguments as in configs/pretrain.py; nano is nano2. World hh needs
+--config.data_dir=FOLDER.
+"""
+
+from configs import presets
+from configs.figures import policies
+
+
+def get_config(arg: str | None = None):
+  return presets.config_of(policies.online, arg)

@@ -1,0 +1,127 @@
+"""Studies of online training on planted choices and comparisons."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from configs.figures import policies
+from configs.presets import Choice
+from hh_jax.data import comparisons as comparisons_lib
+from hh_jax.stages.conversations import Exchange
+from hh_jax.stages.policy_lineage import PolicyLineage
+from hh_jax.stages.studies import online_elo, online_mix, online_sources
+from hh_jax.stages.studies.online_elo import Contest
+from hh_jax.stages.studies.online_sources import Last
+from hh_jax.stats import elo
+from tests.data import samples
+from tests.stages import toys
+
+CONFIG = policies.online(Choice('lab', 'nano0', 'smoke'))
+LINE = PolicyLineage(CONFIG, 'nano0', 0, pathlib.Path('made-up'))
+STRENGTHS = {'pi0': 0.0, '1': 0.5, '2': 1.2}  # nats
+
+
+def contest(num=6000, shift=0.0):
+  """Conversations of two exchanges in which the strengths decide."""
+  rng = np.random.default_rng(0)
+  exchanges, scores = [], []
+  for number in range(num):
+    models = tuple(rng.permutation(list(STRENGTHS))[:2].tolist())
+    own = np.array([STRENGTHS[name] for name in models])
+    won = rng.random() < 1 / (1 + np.exp(own[1] - own[0]))
+    exchanges.append(
+      Exchange(
+        samples.dialogue('A?'),
+        'helpful',
+        number // 2,
+        number % 2 + 1,
+        models,
+        ('a', 'a' if number % 50 == 0 else 'b'),
+        winner=0 if won else 1,
+        step=4 if number % 10 == 0 else (2 if won else 7),
+        worker=0,
+      )
+    )
+    scores.append(2 * own + shift + rng.normal(0, 0.1, 2))
+  last = Last(LINE, online_sources.BOTH, pathlib.Path('pm'), pathlib.Path('p'))
+  return Contest(last, exchanges, np.array(scores))
+
+
+def test_planted_strengths_are_recovered(monkeypatch):
+  monkeypatch.setattr(online_elo, 'predicted', lambda found: [])
+  found = online_elo.estimates([contest(shift=-3.0)])
+  for name, factor in (
+    (online_elo.WORKERS, 1),
+    (online_elo.DIALOGUES, 2),  # the PM finds every difference twice as large
+    (online_elo.CHOICES, 2),
+  ):
+    for estimate, step in zip(found[name], ('1', '2'), strict=True):
+      planted = factor * elo.elo_per_score() * STRENGTHS[step]
+      assert estimate.mid == pytest.approx(planted, abs=22), (name, step)
+      low, _, high = estimate.interval()
+      assert low < estimate.mid < high
+
+
+def test_unsure_choices_are_no_games_and_equal_texts_ties():
+  held = contest(1000)
+  games = held.by_workers()
+  assert len(games.first) == 920  # every 50th is a 10th, too
+  assert (games.first_won == 0.5).sum() == 20
+  assert (games.num_equal, games.num_weak) == (20, 80)
+  assert len(held.by_pm().first) == 1000
+  assert set(games.conversation) <= set(range(500))
+
+
+def test_the_arms_are_of_one_size_and_the_mix_is_even():
+  parts = {
+    name: [
+      dataclasses.replace(item, tranche=name)
+      for item in toys.comparisons(count, 0)
+    ]
+    for name, count in (('base', 90), ('rejection-sampled', 40), ('online', 25))
+  }
+  found = online_mix.arms(parts, seed=0)
+  alone, mix = found[online_mix.ALONE], found[online_mix.MIX]
+  assert len(alone) == len(mix) == 75
+  assert {item.tranche for item in alone} == {'base'}
+  tranches = [item.tranche for item in mix]
+  assert {tranches.count(name) for name in parts} == {25}
+  assert online_mix.arms(parts, seed=0) == found
+  # Little base data leaves the mix small, too.
+  parts['base'] = parts['base'][:30]
+  found = online_mix.arms(parts, seed=0)
+  assert [len(own) for own in found.values()] == [30, 30]
+
+
+def test_released_files_are_told_apart_by_name(tmp_path):
+  for folder in ('helpful-base', 'helpful-online', 'harmless-base'):
+    rows = [samples.row(f'{folder}?', 'Yes.', 'No.')]
+    samples.write(tmp_path / folder / 'train.jsonl', rows)
+  config = dataclasses.replace(
+    policies.online(Choice('hh', 'nano0', 'smoke')), data_dir=str(tmp_path)
+  )
+  line = PolicyLineage(config, 'nano0', 0, tmp_path)
+  with pytest.raises(ValueError, match='no helpful comparison of rejection-'):
+    online_sources.helpful(line)
+  rows = [samples.row('best?', 'Yes.', 'No.')]
+  samples.write(tmp_path / 'helpful-rejection-sampled/train.jsonl', rows)
+  found = online_sources.helpful(line)
+  read = comparisons_lib.read_comparisons(tmp_path).comparisons
+  assert sum(map(len, found.values())) == len(read) - 1
+  assert all(len(items) == 1 for items in found.values())
+
+
+def test_a_figure_takes_no_given_tranche(tmp_path):
+  config = dataclasses.replace(CONFIG, tranche='a', iteration=1)
+  with pytest.raises(ValueError, match='is of one iteration'):
+    online_sources.helpful(PolicyLineage(config, 'nano0', 0, tmp_path))
+
+
+def test_figure_35_needs_a_crowd(tmp_path):
+  config = dataclasses.replace(
+    policies.online(Choice('hh', 'nano0', 'smoke')), data_dir=str(tmp_path)
+  )
+  with pytest.raises(ValueError, match='world=hh has no crowd'):
+    online_elo.fig35(config, tmp_path)
