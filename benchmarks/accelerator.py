@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import clock, fit, flops
+from benchmarks import clock, fit
 from benchmarks import jobs as jobs_lib
+from hh_jax.planning import flops
 from benchmarks.sides import Row, Setting
 
 SIZES: tuple[str, ...] = ('13m', '42m', '197m', '810m', '2.7b')

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks import accelerator, clock, flops, inputs
+from benchmarks import accelerator, clock, inputs
 from benchmarks import jobs as jobs_lib
+from hh_jax.planning import flops
 from benchmarks.sides import OUT_OF_MEMORY, Process, Row, Setting
 
 TOLERANCES = {'float32': 1e-3, 'bfloat16': 5e-2}

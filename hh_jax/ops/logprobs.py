@@ -6,6 +6,9 @@
    single chunk keeps them.
 3. Logits go through `sampling.filter_logits`, so temperature, nucleus and
    vocabulary padding mean the same here as in the sampler.
+4. On a mesh a chunk has rows of every device, which reads its own: row r is in
+   chunk r mod n. The output matrix is gathered over the batch axes once, before
+   the first chunk; logits stay split over rows and vocabulary.
 
 Options shared by all functions: `num_valid` is the true vocabulary size (rows
 of `unembed` beyond it are padding), `temperature` divides the logits, `top_p`
@@ -23,9 +26,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from hh_jax import sharding
 from hh_jax.ops import linear, sampling
 
-# 256 MiB in float32: 1,024 rows of the ladder's vocabulary.
+# 256 MiB in float32 on each device: 1,024 rows of the ladder's vocabulary.
 CHUNK_LOGITS = 2**26
 
 Result = TypeVar('Result', jax.Array, tuple[jax.Array, jax.Array])
@@ -43,6 +47,7 @@ def token_log_probs(
   chunk: int = 0,
 ) -> Float[Array, 'N']:
   """Log-probability of one target token a row."""
+  unembed = _gathered(unembed)
 
   def reduce(hidden: jax.Array, targets: jax.Array) -> jax.Array:
     logits = _logits(hidden, unembed, compute_dtype)
@@ -66,6 +71,7 @@ def token_log_probs_and_entropy(
   chunk: int = 0,
 ) -> tuple[Float[Array, 'N'], Float[Array, 'N']]:
   """Log-probability of the targets, and entropy of each distribution."""
+  unembed = _gathered(unembed)
 
   def reduce(
     hidden: jax.Array, targets: jax.Array
@@ -94,6 +100,7 @@ def top_k_log_probs(
   """The k largest log-probabilities, descending, and their tokens."""
   if k > num_valid:
     raise ValueError(f'k={k} exceeds the vocabulary, num_valid={num_valid}')
+  unembed = _gathered(unembed)
 
   def reduce(hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
     logits = _logits(hidden, unembed, compute_dtype)
@@ -117,6 +124,7 @@ def log_probs_at(
   chunk: int = 0,
 ) -> Float[Array, 'N k']:
   """Log-probabilities of k given tokens a row."""
+  unembed = _gathered(unembed)
 
   def reduce(hidden: jax.Array, indices: jax.Array) -> jax.Array:
     logits = _logits(hidden, unembed, compute_dtype)
@@ -141,6 +149,7 @@ def exact_kl(
   chunk: int = 0,
 ) -> Float[Array, 'N']:
   """KL(p || q) of next-token distributions over the full vocabulary."""
+  unembed_p, unembed_q = _gathered(unembed_p), _gathered(unembed_q)
 
   def log_probs(hidden: jax.Array, unembed: jax.Array) -> jax.Array:
     logits = _logits(hidden, unembed, compute_dtype)
@@ -157,10 +166,34 @@ def exact_kl(
   return _map_chunks(reduce, chunk, len(unembed_p), hidden_p, hidden_q)
 
 
+@jax.custom_vjp
+def _gathered(unembed: jax.Array) -> jax.Array:
+  """The output matrix, whole along the width on every device.
+
+  Its gradient is summed into the parts that the parameter is kept in; plain
+  differentiation would sum it whole on every device.
+  """
+  return sharding.constrain(unembed, 'vocab', None)
+
+
+def _gathered_fwd(unembed):
+  return _gathered(unembed), None
+
+
+def _gathered_bwd(_, grad):
+  return (sharding.constrain(grad, 'vocab', 'embed'),)
+
+
+_gathered.defvjp(_gathered_fwd, _gathered_bwd)
+
+
 def _logits(
   hidden: jax.Array, unembed: jax.Array, compute_dtype: DTypeLike
 ) -> jax.Array:
-  return linear.matmul_transposed(hidden, unembed, compute_dtype=compute_dtype)
+  logits = linear.matmul_transposed(
+    hidden, unembed, compute_dtype=compute_dtype
+  )
+  return sharding.constrain(logits, 'batch', 'vocab')
 
 
 def _column(x: jax.Array, index: jax.Array) -> jax.Array:
@@ -184,19 +217,24 @@ def _map_chunks(
   The last chunk is filled up with zero rows, whose results are cut off.
   """
   num_rows = rows[0].shape[0]
-  chunk = chunk or max(1, CHUNK_LOGITS // vocab_size)
+  ways = sharding.num_ways('batch')
+  rows_at_once = CHUNK_LOGITS // vocab_size * sharding.num_ways('vocab')
+  chunk = chunk or max(1, rows_at_once) * ways
   if num_rows <= chunk:
     return reduce(*rows)
   # Equal chunks, so that little of the last one is filled up.
-  chunk = math.ceil(num_rows / math.ceil(num_rows / chunk))
-  fill = -num_rows % chunk
+  num_chunks = math.ceil(num_rows / chunk)
+  chunk = math.ceil(num_rows / (num_chunks * ways)) * ways
+  fill = num_chunks * chunk - num_rows
   reduce = jax.checkpoint(reduce)
 
   def cut(x: jax.Array) -> jax.Array:
     x = jnp.pad(x, ((0, fill), *((0, 0),) * (x.ndim - 1)))
-    return x.reshape(-1, chunk, *x.shape[1:])
+    x = x.reshape(chunk, num_chunks, *x.shape[1:]).swapaxes(0, 1)
+    return sharding.constrain(x, None, 'batch', *(None,) * (x.ndim - 2))
 
   def join(x: jax.Array) -> jax.Array:
+    x = x.swapaxes(0, 1)
     return x.reshape(-1, *x.shape[2:])[:num_rows]
 
   outputs = jax.lax.map(lambda piece: reduce(*piece), tuple(map(cut, rows)))
