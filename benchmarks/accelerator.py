@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks import clock, fit
 from benchmarks import jobs as jobs_lib
-from hh_jax.planning import flops
 from benchmarks.sides import Row, Setting
+from hh_jax.planning import flops
 
 SIZES: tuple[str, ...] = ('13m', '42m', '197m', '810m', '2.7b')
 VOCAB = 65_536

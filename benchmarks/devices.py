@@ -1,10 +1,22 @@
-"""What jax computes on, and what its maker says that it can do.
+"""What jax computes on.
 
 1. A process of its own asks jax for the device, so that the one that drives a
    benchmark holds no memory of it.
-2. Known chips have the dense peaks and the bandwidth of their data sheets. An
-   unknown one has neither; its rows have the measured peak only.
-3. Matrix products reach about `
+2. Known chips have the peaks of their data sheets (`hh_jax.planning.chips`). An
+   unknown one has none; its rows have the measured peak only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks import environment
+from hh_jax.planning.chips import CHIPS, Chip
 
 
 @dataclasses.dataclass(frozen=True)

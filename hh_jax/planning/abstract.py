@@ -128,6 +128,7 @@ def bytes_a_chip(tree: Any) -> int:
 
 
 def num_parameters(tree: Any) -> int:
+  """Numbers in all arrays of a tree."""
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 

@@ -120,7 +120,7 @@ def _first_group(found: hlo.Instruction, num_chips: int) -> Sequence[int]:
   explicit = re.search(r'replica_groups=\{\{([\d,]+)\}', text)
   if explicit:
     return [int(n) for n in explicit[1].split(',')]
-  meshed = re.search(r"replica_groups=mesh\[([^\]]*)\]\s*\{([^}]*)\}", text)
+  meshed = re.search(r'replica_groups=mesh\[([^\]]*)\]\s*\{([^}]*)\}', text)
   if meshed:
     return _of_mesh(meshed[1], meshed[2])
   iota = re.search(
@@ -128,7 +128,8 @@ def _first_group(found: hlo.Instruction, num_chips: int) -> Sequence[int]:
   )
   if iota:
     groups, dims, turn = (
-      [int(n) for n in part.split(',')] if part else [] for part in iota.groups()
+      [int(n) for n in part.split(',')] if part else []
+      for part in iota.groups()
     )
     ids = np.arange(math.prod(dims)).reshape(dims)
     ids = ids.transpose(turn) if turn else ids

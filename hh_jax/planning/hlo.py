@@ -151,7 +151,9 @@ class Program:
     if found.opcode != 'fusion':
       return 0.0
     inner = self.computations[found.called[0]]
-    return sum(self._flops(instruction, inner) for instruction in inner.values())
+    return sum(
+      self._flops(instruction, inner) for instruction in inner.values()
+    )
 
   def bytes(self, step: Step) -> float:
     """Bytes of one run of an instruction, read and written."""
@@ -186,7 +188,9 @@ class Program:
 
 def is_collective(found: Instruction) -> bool:
   """Whether chips exchange something here."""
-  return found.opcode.removesuffix('-start').removesuffix('-done') in COLLECTIVES
+  return (
+    found.opcode.removesuffix('-start').removesuffix('-done') in COLLECTIVES
+  )
 
 
 COLLECTIVES = (
@@ -245,9 +249,7 @@ def _instruction(name: str, line: str, start: int) -> Instruction:
     opcode=line[end:opening].strip(),
     shapes=shapes,
     operands=tuple(re.findall(r'%([\w.\-]+)', inside)),
-    rest=f'{inside}){line[closing:]}'
-    if '%' not in inside
-    else line[closing:],
+    rest=f'{inside}){line[closing:]}' if '%' not in inside else line[closing:],
     is_root=line.lstrip().startswith('ROOT '),
   )
 

@@ -110,11 +110,7 @@ def memory(load: Load, mesh: Mesh) -> float:
   head = 3 * 4 * model.padded_vocab * model.model_dim / mesh.tensor
   gathered = 2 * GRADIENT * model.num_block_params / model.num_layers
   return (
-    state_bytes(load, mesh)
-    + gradients
-    + kept
-    + head
-    + gathered / mesh.tensor
+    state_bytes(load, mesh) + gradients + kept + head + gathered / mesh.tensor
   )
 
 
@@ -147,9 +143,7 @@ def exchanges(load: Load, mesh: Mesh) -> list[Collective]:
   if mesh.fsdp > 1:
     found += [
       Collective('all-gather', (low,), mesh.fsdp, ('fsdp',), 2 * times, 1, ''),
-      Collective(
-        'reduce-scatter', (part,), mesh.fsdp, ('fsdp',), times, 1, ''
-      ),
+      Collective('reduce-scatter', (part,), mesh.fsdp, ('fsdp',), times, 1, ''),
     ]
   if mesh.data > 1:
     found.append(
@@ -160,9 +154,7 @@ def exchanges(load: Load, mesh: Mesh) -> list[Collective]:
     stream = Shape('f32', (tokens, model.model_dim))
     each = 2 * (3 if model.remat else 2) * times
     found.append(
-      Collective(
-        'all-reduce', (stream,), mesh.tensor, ('tensor',), each, 1, ''
-      )
+      Collective('all-reduce', (stream,), mesh.tensor, ('tensor',), each, 1, '')
     )
   return found
 

@@ -130,9 +130,7 @@ def _largest_rows(
   return max(0, int(room / growing * step.rows / ways)) * ways
 
 
-def _time(
-  work: roofline.Work, step: StageStep, setting: Setting
-) -> Row:
+def _time(work: roofline.Work, step: StageStep, setting: Setting) -> Row:
   seconds = work.seconds
   chips = setting.topology.num_chips
   return {
@@ -166,7 +164,9 @@ def warnings(
   weights = step.held['weights']
   lines += sharding.replicated_axes(weights, _abstract_mesh(mesh))
   if mesh.parts > 1:
-    lines += [f'{path} is whole on every chip' for path in abstract.unsplit(weights)]
+    lines += [
+      f'{path} is whole on every chip' for path in abstract.unsplit(weights)
+    ]
   vocabularies = {model.padded_vocab, model.padded_vocab // mesh.tensor}
   for one in found:
     for shape in one.shapes:

@@ -142,6 +142,8 @@ def sum_up(
   )
 
 
-def mfu(needed: float, seconds: float, num_chips: int, chip: chips.Chip) -> float:
+def mfu(
+  needed: float, seconds: float, num_chips: int, chip: chips.Chip
+) -> float:
   """Share of the data sheet's bfloat16 peak that needed operations take."""
   return needed / (seconds * num_chips * chip.bf16) if seconds else 0.0

@@ -279,9 +279,7 @@ def _learning(
   score = ppo_step.make_score(config, networks)
   update = ppo_step.make_update(config, networks, tx)
   body, head = count.pass_over(0, length), count.logits(reply)
-  reads = 3 + (
-    ppo_step.reads_policy(config, model) and not config.share_trunk
-  )
+  reads = 3 + (ppo_step.reads_policy(config, model) and not config.share_trunk)
   trained = 1 if config.share_trunk else 2
   step = functools.partial(
     StageStep,
@@ -301,9 +299,7 @@ def _learning(
     ),
     step(
       name='update',
-      lower=lambda: jax.jit(update, donate_argnums=0).lower(
-        state, batch, goal
-      ),
+      lower=lambda: jax.jit(update, donate_argnums=0).lower(state, batch, goal),
       flops=3 * part * (trained * body + head),
       runs=rounds * config.passes,
     ),

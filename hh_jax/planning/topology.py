@@ -66,7 +66,9 @@ class Topology:
   @property
   def has_compiler(self) -> bool:
     """Whether the chip's own compiler is installed."""
-    return bool(self.chip.torus) and importlib.util.find_spec('libtpu') is not None
+    return (
+      bool(self.chip.torus) and importlib.util.find_spec('libtpu') is not None
+    )
 
   def devices(self) -> Sequence[jax.Device]:
     """Devices to compile for; nothing can be run on them.
@@ -106,7 +108,9 @@ def parse(name: str) -> Topology:
   """
   kind, _, sizes = name.partition(':')
   if kind not in KINDS:
-    raise ValueError(f'topology {name!r}: no chip {kind!r}{nearest(kind, [*KINDS])}')
+    raise ValueError(
+      f'topology {name!r}: no chip {kind!r}{nearest(kind, [*KINDS])}'
+    )
   parts = sizes.split('x')
   if not all(part.isdecimal() and int(part) for part in parts):
     raise ValueError(
@@ -147,4 +151,6 @@ def prepare(topology: Topology) -> None:
   os.environ['JAX_PLATFORMS'] = 'cpu'
   if not topology.has_compiler:
     flag = f'--xla_force_host_platform_device_count={topology.num_chips}'
-    os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flag}'.strip()
+    os.environ['XLA_FLAGS'] = (
+      f'{os.environ.get("XLA_FLAGS", "")} {flag}'.strip()
+    )
