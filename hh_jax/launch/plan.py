@@ -33,6 +33,7 @@ from absl import flags
 from hh_jax import config as config_lib
 from hh_jax.config.convert import nearest
 from hh_jax.launch import cli
+from hh_jax.planning import describe, meshes
 from hh_jax.planning import topology as topology_lib
 from hh_jax.training import files
 
@@ -116,7 +117,7 @@ def read_config(
   values = cli.load_config(path)
   cli.check_overrides(values, overrides)
   cli.apply_flags(values, overrides)
-  config = config_lib.from_config_dict(STAGES[file.stem], values.to_dict())
+  config: Any = config_lib.from_config_dict(STAGES[file.stem], values.to_dict())
   if isinstance(config, config_lib.PretrainConfig):
     return config, config.model
   arguments = [
@@ -133,14 +134,14 @@ def read_config(
 def main(args: Sequence[str]) -> int:
   """Plans what is asked for; returns the exit code."""
   request = parse(args)
-  topology_lib.prepare(request.topology)
-  from hh_jax.planning import describe, plan  # which load jax
-
-  mesh, found = plan.mesh_of(
+  mesh, found = meshes.mesh_of(
     request.config, request.model, request.topology, request.is_searching
   )
   if found:
     print(describe.proposals(found), flush=True)
+  topology_lib.prepare(request.topology)
+  from hh_jax.planning import plan  # which loads jax
+
   made = plan.make(
     request.config,
     request.model,

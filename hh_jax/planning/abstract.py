@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 
 from hh_jax import sharding
 from hh_jax.config import ModelConfig
@@ -24,7 +25,7 @@ TreeT = TypeVar('TreeT')
 
 
 def array(
-  *shape: int, dtype: str = 'int32', where: NamedSharding | None = None
+  *shape: int, dtype: DTypeLike = 'int32', where: NamedSharding | None = None
 ) -> jax.Array:
   """An argument that every chip holds whole, unless it is said where."""
   return jax.ShapeDtypeStruct(shape, dtype, sharding=where)  # type: ignore[return-value]

@@ -35,6 +35,7 @@ class Chip:
   link: float = 0.0  # bytes/s, both ways round one axis of a torus; or NVLink
   torus: int = 0  # axes of the torus, 0: nodes and a network
   network: float = 0.0  # bytes/s that leave a node of GPUs
+  overlaps: bool = True  # exchanges while it computes
 
   def peak(self, dtype: str) -> float | None:
     """Most operations a second on operands of a type; None if not known."""
@@ -59,20 +60,26 @@ class Chip:
 
 
 _TERA, _GB, _GIB = 1e12, 1e9, 2.0**30
-_A100 = {
-  'bf16': 312 * _TERA,
-  'tf32': 156 * _TERA,
-  'sustained': 0.7,
-  'link': 300 * _GB,
-  'network': 200 * _GB,
-}
-_HOPPER = {
-  'bf16': 989.4 * _TERA,
-  'tf32': 494.7 * _TERA,
-  'sustained': 0.65,
-  'link': 450 * _GB,
-  'network': 400 * _GB,
-}
+_A100 = Chip(
+  'A100 SXM 80 GB',
+  312 * _TERA,
+  2039 * _GB,
+  80 * _GIB,
+  tf32=156 * _TERA,
+  sustained=0.7,
+  link=300 * _GB,
+  network=200 * _GB,
+)
+_H100 = Chip(
+  'H100 SXM',
+  989.4 * _TERA,
+  3350 * _GB,
+  80 * _GIB,
+  tf32=494.7 * _TERA,
+  sustained=0.65,
+  link=450 * _GB,
+  network=400 * _GB,
+)
 _V5P = Chip(
   'TPU v5p', 459 * _TERA, 2765 * _GB, 95 * _GIB, link=180 * _GB, torus=3
 )
@@ -82,20 +89,22 @@ _V6E = Chip(
 
 # By what jax calls the device.
 CHIPS: dict[str, Chip] = {
-  'NVIDIA A100-SXM4-40GB': Chip(
-    'A100 SXM 40 GB', bandwidth=1555 * _GB, memory=40 * _GIB, **_A100
+  'NVIDIA A100-SXM4-40GB': dataclasses.replace(
+    _A100, name='A100 SXM 40 GB', bandwidth=1555 * _GB, memory=40 * _GIB
   ),
-  'NVIDIA A100-SXM4-80GB': Chip(
-    'A100 SXM 80 GB', bandwidth=2039 * _GB, memory=80 * _GIB, **_A100
-  ),
-  'NVIDIA H100 80GB HBM3': Chip(
-    'H100 SXM', bandwidth=3350 * _GB, memory=80 * _GIB, **_HOPPER
-  ),
-  'NVIDIA H200': Chip(
-    'H200 SXM', bandwidth=4800 * _GB, memory=141 * _GB, **_HOPPER
+  'NVIDIA A100-SXM4-80GB': _A100,
+  'NVIDIA H100 80GB HBM3': _H100,
+  'NVIDIA H200': dataclasses.replace(
+    _H100, name='H200 SXM', bandwidth=4800 * _GB, memory=141 * _GB
   ),
   'TPU v3': Chip(
-    'TPU v3', 123 * _TERA, 900 * _GB, 32 * _GIB, link=140 * _GB, torus=2
+    'TPU v3',
+    123 * _TERA,
+    900 * _GB,
+    32 * _GIB,
+    link=140 * _GB,
+    torus=2,
+    overlaps=False,
   ),
   'TPU v4': Chip(
     'TPU v4', 275 * _TERA, 1228 * _GB, 32 * _GIB, link=90 * _GB, torus=3

@@ -64,7 +64,7 @@ def _time_lines(row: dict[str, Any]) -> Iterator[str]:
   if row['tokens']:
     yield (
       f'  {row["flops_per_token"] / 1e9:.3g} GFLOP a token needed, '
-      f'{row["useful_flops"]:.0%} of those executed; MFU {row["mfu"]:.1%}; '
+      f'{_told_share(row["useful_flops"])}MFU {row["mfu"]:.1%}; '
       f'{row["tokens_per_second"]:,.0f} tokens/s; '
       f'at most about {row["largest_rows"]} rows fit'
     )
@@ -94,6 +94,10 @@ def proposals(found: Sequence[Proposal]) -> str:
       f'MFU {one.mfu:.1%}'
     )
   return '\n'.join(lines)
+
+
+def _told_share(share: float | None) -> str:
+  return '' if share is None else f'{share:.0%} of those executed; '
 
 
 def _told_bytes(count: float) -> str:

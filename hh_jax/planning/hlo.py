@@ -22,6 +22,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 _BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2}
 _BYTES |= {'s4': 1, 'u4': 1, 's64': 8, 'u64': 8, 'f64': 8, 'c64': 8, 'token': 0}
 
@@ -330,14 +332,12 @@ class _Window:
 
   def valid(self, axis: int, num_inputs: int, num_outputs: int) -> int:
     """Pairs of an output and a place of the window that meet real input."""
+    outputs = self.stride[axis] * np.arange(num_outputs)
     count = 0
     for place in range(self.size[axis]):
-      first = place * self.dilation[axis] - self.pad[axis]
-      for output in range(num_outputs):
-        at = first + output * self.stride[axis]
-        count += at % self.base[axis] == 0 and (
-          0 <= at // self.base[axis] < num_inputs
-        )
+      at = outputs + place * self.dilation[axis] - self.pad[axis]
+      inside = (at >= 0) & (at < num_inputs * self.base[axis])
+      count += int(np.sum(inside & (at % self.base[axis] == 0)))
     return count
 
 

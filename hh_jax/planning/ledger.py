@@ -68,6 +68,7 @@ class Load:
   trained: int = 1  # networks
   frozen: int = 0  # networks that are only read elsewhere
   logits: int = -1  # positions whose logits are read; -1: all
+  slots: int = 0  # replies sampled at once between updates
 
   @property
   def num_params(self) -> float:
@@ -98,7 +99,23 @@ def state_bytes(load: Load, mesh: Mesh) -> float:
 
 
 def memory(load: Load, mesh: Mesh) -> float:
-  """Bytes a chip needs at the peak of a step."""
+  """Bytes a chip needs at the peak of a step, or of sampling between two."""
+  return max(_training(load, mesh), _sampling(load, mesh))
+
+
+def _sampling(load: Load, mesh: Mesh) -> float:
+  """Beside the state: a copy to decode with, split over `tensor`; a cache."""
+  if not load.slots:
+    return 0.0
+  model = load.model
+  copy = BYTES[model.compute_dtype] * load.num_params / mesh.tensor
+  cache = 2 * model.num_layers * model.kv_heads * model.width_of_head
+  cache *= BYTES[model.type_of_cache] * load.slots * load.row_length
+  spread = mesh.rows if load.slots % mesh.rows == 0 else 1
+  return state_bytes(load, mesh) + copy + cache / spread / mesh.tensor
+
+
+def _training(load: Load, mesh: Mesh) -> float:
   model = load.model
   tokens = load.tokens / mesh.rows
   layer = KEPT * model.model_dim * tokens / mesh.tensor

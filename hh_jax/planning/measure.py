@@ -69,7 +69,7 @@ def measure(step: StageStep, setting: Setting) -> Row:
     return row | {'warnings': warnings(step, setting, [])}
   row['compile_seconds'] = round(time.monotonic() - started, 1)
   row |= _memory(compiled, held, step, setting)
-  program = hlo.parse(compiled.as_text(), step.trips)
+  program = hlo.parse(compiled.as_text() or '', step.trips)
   found = collectives.find(program, setting.mesh.shape)
   row['collectives'] = collectives.totals(found)
   row |= _time(roofline.work_of(program, found, setting.rates), step, setting)
@@ -92,7 +92,7 @@ def _memory(
   step: StageStep,
   setting: Setting,
 ) -> Row:
-  stats = compiled.memory_analysis()
+  stats: Any = compiled.memory_analysis()
   arguments = stats.argument_size_in_bytes
   new = stats.output_size_in_bytes - stats.alias_size_in_bytes
   temporaries = stats.temp_size_in_bytes + stats.generated_code_size_in_bytes
@@ -143,7 +143,10 @@ def _time(work: roofline.Work, step: StageStep, setting: Setting) -> Row:
       'hidden network': work.hidden,
     },
     'flops_executed': work.flops,
-    'useful_flops': step.flops / chips / work.flops if work.flops else 0.0,
+    # A product with one row is no matrix product, and not counted above.
+    'useful_flops': step.flops / chips / work.flops
+    if work.flops and step.is_training
+    else None,
     'mfu': roofline.mfu(step.flops, seconds, chips, setting.topology.chip),
     'tokens_per_second': step.tokens / seconds if seconds else 0.0,
     'chip_hours': step.runs * seconds * chips / 3600,

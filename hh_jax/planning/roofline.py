@@ -128,7 +128,8 @@ def sum_up(
   for one in found:
     bandwidth = rates.chip.bandwidth_of(one.group, rates.shape)
     seconds = one.times * one.bytes / bandwidth if bandwidth else 0.0
-    if one.depth and 'tensor' not in one.axes:
+    may_hide = rates.chip.overlaps and one.depth > 0
+    if may_hide and 'tensor' not in one.axes:
       hidden += seconds
     else:
       waited += seconds

@@ -28,11 +28,10 @@ from hh_jax.generation import plan as generation_plan
 from hh_jax.models import ladder
 from hh_jax.planning import abstract
 from hh_jax.planning.flops import Counter
+from hh_jax.planning.meshes import StageConfig
 from hh_jax.stages import distill, ppo_step, preference, pretrain, rollout
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
-
-StageConfig = PretrainConfig | DistillConfig | PMPConfig | PMConfig | RLHFConfig
 
 HHH_PROMPT_TOKENS = 600  # of the teacher's context
 

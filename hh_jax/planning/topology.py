@@ -74,7 +74,7 @@ class Topology:
     """Devices to compile for; nothing can be run on them.
 
     Raises:
-      ValueError: The compiler knows no such slice, or jax has started with
+      ValueError: The compiler has no such slice, or jax has started with
         fewer virtual devices.
     """
     import jax
@@ -88,7 +88,7 @@ class Topology:
         )
       except Exception as error:  # whatever libtpu raises for a name
         raise ValueError(
-          f'libtpu knows no topology {self.name!r}: {str(error)[:120]}'
+          f'libtpu has no topology {self.name!r}: {str(error)[:160]}'
         ) from None
       return list(described.devices)
     devices = jax.devices('cpu')
@@ -146,9 +146,13 @@ def _example(kind: str) -> str:
 def prepare(topology: Topology) -> None:
   """Sets what jax reads when it starts; call it before jax is imported."""
   os.environ['TPU_SKIP_MDS_QUERY'] = '1'
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  # No accelerator of this machine is touched, and libtpu's lock is not taken.
+  for name in ('TF_CPP', 'TPU'):
+    os.environ.setdefault(f'{name}_MIN_LOG_LEVEL', '3')
+  os.environ.setdefault('TPU_STDERR_LOG_LEVEL', '3')
+  # No accelerator of this machine is touched, so that several may compile.
   os.environ['JAX_PLATFORMS'] = 'cpu'
+  os.environ['ALLOW_MULTIPLE_LIBTPU_LOAD'] = '1'
+  os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
   if not topology.has_compiler:
     flag = f'--xla_force_host_platform_device_count={topology.num_chips}'
     os.environ['XLA_FLAGS'] = (
