@@ -18,16 +18,21 @@ from hh_jax.config import (
   RLHFConfig,
   SamplingConfig,
 )
+from hh_jax.generation import decode
+from hh_jax.models import heads, ladder
 from hh_jax.planning import abstract, measure, steps, topology
 from hh_jax.planning.ledger import Mesh
-from hh_jax.stages import pretrain, session
+from hh_jax.stages import session
 from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
 from tests.stages import updates
 
 # No two sizes are alike, so that a shape tells what it is of.
 MODEL = ModelConfig(
-  num_layers=3, model_dim=64, num_heads=8, ffn_dim=192, vocab_size=1536
+  num_layers=2, model_dim=64, num_heads=8, ffn_dim=192, vocab_size=1536
+)
+SMALL = ladder.build(
+  ModelConfig(num_layers=2, model_dim=32, num_heads=4, vocab_size=64)
 )
 DATA = DataConfig(batch_size=16, row_length=80)
 OPTIMIZER = OptimizerConfig()
@@ -38,7 +43,8 @@ RLHF = RLHFConfig(
   minibatches=2,
   optimizer=OPTIMIZER,
 )
-MESHES = ((1, 1, 1), (1, 2, 1), (1, 4, 1), (1, 8, 1), (2, 2, 2))
+MESHES = ((1, 2, 1), (1, 4, 1), (1, 8, 1), (2, 2, 2))
+CHIPS = topology.parse('h100:8')
 QUICK = {'xla_backend_optimization_level': 0}
 
 
@@ -55,7 +61,7 @@ def quickly(step):
 
 def planned(config, shape, names):
   mesh = Mesh(*shape)
-  setting = measure.Setting(topology.Topology('h100:8', 'h100', (8,)), mesh, MODEL)
+  setting = measure.Setting(CHIPS, mesh, MODEL)
   made = sharding.make_mesh(*shape)
   with jax.set_mesh(made):
     return {
@@ -69,8 +75,7 @@ def count_traces():
   """How often three updates and the state they leave are compiled."""
   mesh = sharding.make_mesh(2, 2, 2)
   with jax.set_mesh(mesh):
-    model = updates.pretrain_case
-    step, make_state, batch = model(updates_model())
+    step, make_state, batch = updates.pretrain_case(SMALL)
     jitted = jax.jit(step, donate_argnums=0, compiler_options=QUICK)
     state = session.place(make_state(), mesh)
     for _ in range(3):
@@ -78,19 +83,8 @@ def count_traces():
     return jitted._cache_size()
 
 
-def updates_model():
-  from hh_jax.models import ladder
-
-  return ladder.build(
-    ModelConfig(num_layers=2, model_dim=32, num_heads=4, vocab_size=64)
-  )
-
-
 def decoding_layout():
   """Whether the abstract copy to decode with lies where the real one does."""
-  from hh_jax.generation import decode
-  from hh_jax.models import ladder
-
   mesh = sharding.make_mesh(2, 2, 2)
   with jax.set_mesh(mesh):
     params = abstract.placed(abstract.params_of(MODEL), mesh)
@@ -109,10 +103,9 @@ def decoding_layout():
 def gathers_everything():
   """Warnings of an update that makes whole logits and a whole moment."""
   mesh = Mesh(1, 8, 1)
-  setting = measure.Setting(topology.Topology('h100:8', 'h100', (8,)), mesh, MODEL)
+  setting = measure.Setting(CHIPS, mesh, MODEL)
   made = sharding.make_mesh(1, 8, 1)
   tx = optimizer.make_optimizer(OPTIMIZER, MODEL, 10)
-  from hh_jax.models import heads, ladder
 
   def step(state, batch):
     hidden = ladder.forward(ladder.build(MODEL), state.params, batch).hidden

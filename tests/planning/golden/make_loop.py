@@ -35,7 +35,9 @@ def main():
   step = jax.jit(jax.grad(loss), out_shardings=weights.sharding)
   text = step.lower(weights, of((512, 256), 'fsdp')).compile().as_text()
   text = re.sub(r', backend_config=\{.*$', '', text, flags=re.M)
-  text = re.sub(r', metadata=\{op_name=("[^"]*")[^}]*\}', r', metadata={op_name=\1}', text)
+  text = re.sub(
+    r', metadata=\{(op_name="[^"]*")[^}]*\}', r', metadata={\1}', text
+  )
   lines = text.splitlines()
   start = next(n for n, line in enumerate(lines) if line.startswith('%'))
   print(f'HloModule {step.__name__}, is_scheduled=true\n')
