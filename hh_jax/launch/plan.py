@@ -139,6 +139,7 @@ def main(args: Sequence[str]) -> int:
   )
   if found:
     print(describe.proposals(found), flush=True)
+  print(describe.heading(request.topology, mesh, request.model), flush=True)
   topology_lib.prepare(request.topology)
   from hh_jax.planning import plan  # which loads jax
 
@@ -149,7 +150,6 @@ def main(args: Sequence[str]) -> int:
     mesh,
     lambda row: print(describe.step(row), flush=True),
   )
-  print(describe.heading(made))
   print(describe.cost(made, request.price))
   print(describe.assumptions(made))
   if request.json:

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hh_jax.config import ModelConfig
+from hh_jax.planning.ledger import Mesh
 from hh_jax.planning.search import Proposal
+from hh_jax.planning.topology import Topology
 
 GIB = 2.0**30
 MIB = 2.0**20
 SHOWN = 6  # proposals
 
 
-def heading(plan: dict[str, Any]) -> str:
+def heading(topology: Topology, mesh: Mesh, model: ModelConfig) -> str:
   """What is compiled for what."""
-  model = plan['model']
   return (
-    f'{plan["num_chips"]} x {plan["chip"]} ({plan["topology"]}), mesh '
-    f'{told_mesh(plan["mesh"])}, compiled by {plan["compiler"]}\n'
-    f'L={model["num_layers"]} d={model["model_dim"]} '
-    f'vocabulary {model["vocab_size"]}, products in '
-    f'{model["compute_dtype"]}, '
-    f'{"blocks recomputed" if model["remat"] else "activations kept"}'
+    f'{topology.num_chips} x {topology.chip.name} ({topology.name}), mesh '
+    f'{told_mesh(mesh.shape)}, compiled by {topology.compiler}\n'
+    f'L={model.num_layers} d={model.model_dim} vocabulary {model.vocab_size}, '
+    f'products in {model.compute_dtype}, '
+    f'{"blocks recomputed" if model.remat else "activations kept"}'
   )
 
 

@@ -44,7 +44,7 @@ def make(
     'num_chips': topology.num_chips,
     'mesh': mesh.shape,
     'model': dataclasses.asdict(model),
-    'compiler': 'libtpu' if topology.has_compiler else 'virtual CPU devices',
+    'compiler': topology.compiler,
     'steps': rows,
     'chip_hours': sum(row.get('chip_hours', 0.0) for row in rows),
     'assumptions': setting.rates.assumptions(),

@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from hh_jax.planning import chips
+from hh_jax.planning import chips, cost
 from hh_jax.planning.collectives import Collective
 from hh_jax.planning.hlo import Program
 
@@ -105,7 +105,7 @@ def work_of(
 ) -> Work:
   """The work of a compiled step."""
   operations = [
-    (program.flops(step), program.bytes(step), step.times)
+    (cost.flops(program, step), cost.traffic(program, step), step.times)
     for step in program.steps()
   ]
   return sum_up(operations, found, rates)

@@ -70,6 +70,11 @@ class Topology:
       bool(self.chip.torus) and importlib.util.find_spec('libtpu') is not None
     )
 
+  @property
+  def compiler(self) -> str:
+    """Who compiles for it here."""
+    return 'libtpu' if self.has_compiler else 'virtual CPU devices'
+
   def devices(self) -> Sequence[jax.Device]:
     """Devices to compile for; nothing can be run on them.
 

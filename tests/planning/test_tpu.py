@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hh_jax.planning import collectives, hlo
+from hh_jax.planning import collectives, cost, hlo
 
 pytest.importorskip(
   'libtpu', reason='compiling for TPUs needs libtpu: the extra `plan`'
@@ -31,6 +31,8 @@ def test_the_recorded_program_is_what_the_compiler_makes_today():
     hlo.parse(text) for text in (done.stdout, (golden / 'loop.hlo').read_text())
   )
   tables = [collectives.totals(collectives.find(p, MESH)) for p in (now, then)]
-  flops = [sum(p.flops(s) * s.times for s in p.steps()) for p in (now, then)]
+  flops = [
+    sum(cost.flops(p, s) * s.times for s in p.steps()) for p in (now, then)
+  ]
   assert tables[0] == tables[1]
   assert flops[0] == flops[1]
