@@ -56,8 +56,9 @@ EXTRAS = {
   'launch': ['PyYAML>=6', 'submitit>=1.5'],
   # Preparing the TFDS data set with Beam; reading it needs none of this.
   'tfds': ['apache-beam>=2.60', 'tensorflow-cpu>=2.18'],
-  # Compiling for TPU topologies on a machine without one.
-  'plan': ['jax[tpu]==0.10.2'],
+  # Compiling for TPU topologies on a machine without one. It is no part of
+  # `make setup`: 'pip install -e .[plan]' beside it.
+  'plan': ['libtpu==0.0.42.1'],
   'dev': [
     'axe-playwright-python>=0.1.4',
     'beartype>=0.20',

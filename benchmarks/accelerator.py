@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import clock, fit, flops
+from benchmarks import clock, fit
 from benchmarks import jobs as jobs_lib
 from benchmarks.sides import Row, Setting
+from hh_jax.planning import flops
 
 SIZES: tuple[str, ...] = ('13m', '42m', '197m', '810m', '2.7b')
 VOCAB = 65_536

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks import accelerator, clock, flops, inputs
+from benchmarks import accelerator, clock, inputs
 from benchmarks import jobs as jobs_lib
 from benchmarks.sides import OUT_OF_MEMORY, Process, Row, Setting
+from hh_jax.planning import flops
 
 TOLERANCES = {'float32': 1e-3, 'bfloat16': 5e-2}
 # Each side draws replies of its own. Their mean length has a standard error of

@@ -31,7 +31,7 @@ import tempfile
 from collections.abc import Collection
 from typing import Any
 
-from benchmarks import accelerator, chips, environment, inputs, rows
+from benchmarks import accelerator, devices, environment, inputs, rows
 from benchmarks import jobs as jobs_lib
 from benchmarks.results import Results
 from benchmarks.sides import OUT_OF_MEMORY, Row, Setting, run_job, run_process
@@ -158,7 +158,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def with_defaults(
-  options: argparse.Namespace, device: chips.Device
+  options: argparse.Namespace, device: devices.Device
 ) -> argparse.Namespace:
   """Fills in what depends on the device."""
   if device.is_accelerator:
@@ -175,7 +175,7 @@ def with_defaults(
 def main(arguments: list[str] | None = None) -> None:
   """Measures and, where asked, writes the result file."""
   options = parse(arguments)
-  device = chips.find(options.platform)
+  device = devices.find(options.platform)
   options = with_defaults(options, device)
   has_peers = options.sides == 'both' and device.platform in ('cpu', 'gpu')
   peers = options.peers.resolve()

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import chips, clock, inputs, rows, run
+from benchmarks import clock, devices, inputs, rows, run
 from benchmarks import jobs as jobs_lib
 from benchmarks.results import Results
 from benchmarks.sides import Row, Setting, run_process
@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> None:
   parser.add_argument('--dtype', default='float32')
   parser.add_argument('--record', type=pathlib.Path)
   options = parser.parse_args(arguments)
-  device = chips.find(options.platform)
+  device = devices.find(options.platform)
   results = Results(
     options.record, {}, device.hardware, module='benchmarks.scaling'
   )

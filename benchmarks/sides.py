@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks import chips, environment, inputs
+from benchmarks import devices, environment, inputs
 from benchmarks import jobs as jobs_lib
 from hh_jax.config import ModelConfig
 
@@ -32,7 +32,7 @@ class Setting:
   rounds: int
   folder: pathlib.Path  # of the inputs
   peers: pathlib.Path  # environment of the other side
-  device: chips.Device = chips.Device()
+  device: devices.Device = devices.Device()
   has_peers: bool = True
   peer_python: str = ''  # interpreter with PyTorch; '': that of `peers`
   peer_ppo: str = ''  # folder of the TRL with PPO; '': that of `peers`

@@ -70,13 +70,25 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
-  """A mesh over the first `data * fsdp * tensor` devices, with Auto axes."""
+def make_mesh(
+  data: int = 1,
+  fsdp: int = 1,
+  tensor: int = 1,
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+  """A mesh over the first `data * fsdp * tensor` devices, with Auto axes.
+
+  Args:
+    data: Copies of the parameters; each has a part of the batch.
+    fsdp: Parts of the parameters, and of the batch.
+    tensor: Parts of every matrix.
+    devices: Those to use; by default all there are.
+  """
   shape = (data, fsdp, tensor)
   if min(shape) < 1:
     raise ValueError(f'mesh sizes must be positive, not {shape}')
   needed = math.prod(shape)
-  devices = jax.devices()
+  devices = jax.devices() if devices is None else devices
   if len(devices) < needed:
     raise ValueError(
       f'mesh data={data} fsdp={fsdp} tensor={tensor} needs {needed} '
@@ -202,21 +214,45 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
 
   Args:
     x: An activation, one logical axis a dimension.
-    *axes: `'batch'`, `'heads'`, `'ffn'`, `'vocab'`, or None where unsplit.
-      A dimension that the mesh does not divide is left unsplit.
+    *axes: `'batch'`, `'heads'`, `'ffn'`, `'vocab'`, or None where unsplit;
+      `'embed'` for what lies as a parameter does. A dimension that the mesh
+      does not divide is left unsplit.
   """
   if len(axes) != x.ndim:
     raise ValueError(f'shape {x.shape} needs {x.ndim} axes, not {axes}')
-  unknown = [a for a in axes if a is not None and a not in _ACTIVATIONS]
+  layout = LAYOUTS['train']
+  unknown = [a for a in axes if a is not None and a not in layout]
   if unknown:
     raise ValueError(f'unknown activation axes {unknown}')
-  mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or mesh.size == 1:
+  if not is_spread():
     return x
-  spec, dropped = _spec(axes, x.shape, dict(mesh.shape), _ACTIVATIONS)
+  mesh = jax.sharding.get_abstract_mesh()
+  spec, dropped = _spec(axes, x.shape, dict(mesh.shape), layout)
   if dropped:
     _say_dropped(tuple(dropped), tuple(mesh.shape.items()))
   return jax.lax.with_sharding_constraint(x, spec)
+
+
+def activation_sharding(
+  shape: Sequence[int], mesh: Mesh, *axes: str | None
+) -> NamedSharding:
+  """Where `constrain` places an array of a shape on a mesh."""
+  spec, _ = _spec(axes, shape, dict(mesh.shape), LAYOUTS['train'])
+  return NamedSharding(mesh, spec)
+
+
+def is_spread() -> bool:
+  """Whether the mesh in context has several devices."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return not mesh.empty and mesh.size > 1
+
+
+def num_ways(axis: str) -> int:
+  """Parts that an activation axis is cut into on the mesh in context."""
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return 1
+  return math.prod(mesh.shape[name] for name in _ACTIVATIONS[axis])
 
 
 @functools.cache
@@ -236,9 +272,9 @@ def constrain_tree(tree: TreeT, layout: str = 'train') -> TreeT:
   For use inside `jit`: to make parameters where they will live, or to reshard
   a copy of them for decoding.
   """
-  mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or mesh.size == 1:
+  if not is_spread():
     return tree
+  mesh = jax.sharding.get_abstract_mesh()
   return jax.lax.with_sharding_constraint(
     tree, tree_shardings(tree, mesh, layout)
   )

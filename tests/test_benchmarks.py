@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import clock, flops, inputs, rows, run
+from benchmarks import clock, inputs, rows, run
 from benchmarks import jobs as jobs_lib
 from benchmarks import results as results_lib
 from hh_jax.data.tokenizer import EOT_ID
 from hh_jax.models import heads, ladder, public_weights
+from hh_jax.planning import flops
 from tests import scripts
 
 VOCAB = 300

@@ -9,13 +9,14 @@ import pytest
 
 from benchmarks import (
   accelerator,
-  chips,
   clock,
+  devices,
   environment,
   rows,
   run,
   sides,
 )
+from hh_jax.planning import chips
 from hh_jax.report import record
 from hh_jax.training import provenance
 
@@ -42,7 +43,7 @@ def setting(tmp_path):
   clock.write_lists(
     tmp_path / 'comparisons.npz', prompts=[np.arange(100)] * 600
   )
-  device = chips.Device('gpu', 'NVIDIA H200')
+  device = devices.Device('gpu', 'NVIDIA H200')
   return sides.Setting('13m', 65_536, BF16, 1, tmp_path, tmp_path, device, True)
 
 
@@ -111,7 +112,7 @@ def test_a_run_goes_on_without_a_peer_that_failed(monkeypatch, setting):
   assert 'greedy differs' in row['failures']['peers/plain']
   assert rows.is_broken(row)
 
-  cpu = dataclasses.replace(setting, device=chips.Device())
+  cpu = dataclasses.replace(setting, device=devices.Device())
   with pytest.raises(SystemExit, match='out of memory'):
     sides.run_job(job, cpu)
   with pytest.raises(SystemExit, match='greedy differs'):
@@ -126,7 +127,7 @@ def test_the_platform_decides_about_drivers_and_peers(tmp_path):
   assert theirs['PYTHONPATH'].split(':')[0] == 'other'
   assert theirs[environment.PEER_DEVICE] == 'cpu'
   with pytest.raises(SystemExit, match='no device'):
-    chips.find('tpu')
+    devices.find('tpu')
 
 
 @pytest.mark.slow

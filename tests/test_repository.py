@@ -20,6 +20,7 @@ import hh_jax
 from experiments import sweep as sweep_script
 from hh_jax.launch import checks, cli
 from hh_jax.launch import command as sweep_command
+from hh_jax.launch import plan as plan_command
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOREIGN = {'matplotlib', 'pandas', 'tensorflow', 'torch'}
@@ -137,9 +138,11 @@ def test_every_readme_command_parses(command, monkeypatch):
   module = ROOT / args[1].replace('.', '/')
   files = (module.with_suffix('.py'), module / '__main__.py')
   assert any(path.is_file() for path in files)
+  monkeypatch.chdir(ROOT)
+  if args[1] == 'hh_jax.launch.plan':
+    assert plan_command.parse(args[2:]).topology
   if not args[1].startswith('experiments.'):
     return
-  monkeypatch.chdir(ROOT)
   if args[1] == 'experiments.sweep':
     request = sweep_command.parse(args[2:])
     module = sweep_script.EXECUTORS[request.executor]

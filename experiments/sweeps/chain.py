@@ -12,13 +12,12 @@ from configs import presets
 from hh_jax.config import parse_arg
 from hh_jax.launch.sweep import Stage, Sweep, Value
 
-# Devices (fsdp, tensor) of every size of the ladder. Batches of 32 divide, and
-# weights, gradients and Adam's moments in float32 take less than 2 GB a device.
-# Chosen by that arithmetic; their speed is not measured yet.
+# Devices (fsdp, tensor) of every size. Batches of 32 divide, and on paper every
+# stage fits on TPUs v5p; but pretraining at 52B needs (128, 4), see docs.
 MESHES = {
-  '13m': (4, 1),
-  '42m': (4, 1),
-  '197m': (8, 1),
+  '13m': (8, 1),
+  '42m': (16, 1),
+  '197m': (32, 1),
   '810m': (16, 1),
   '2.7b': (32, 1),
   '13b': (32, 4),

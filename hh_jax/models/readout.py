@@ -39,16 +39,15 @@ def token_log_probs(
   packed: Packed,
 ) -> Float[Array, 'B T']:
   """Log-probability of every packed token; meaningless off `loss_mask`."""
-  num_rows, row_length = packed.tokens.shape
-  index = jnp.arange(num_rows * row_length, dtype=jnp.int32)
+  parents = arrays.gather_columns(hidden, packed.parent)
   log_probs = logprobs.token_log_probs(
-    arrays.gather_positions(hidden, parents_of(packed, index)),
+    parents.reshape(-1, parents.shape[-1]),
     heads.unembed_matrix(params),
     packed.tokens.reshape(-1),
     num_valid=model.config.vocab_size,
     compute_dtype=jnp.dtype(model.config.compute_dtype),
   )
-  return log_probs.reshape(num_rows, row_length)
+  return log_probs.reshape(packed.tokens.shape)
 
 
 def reply_log_probs(

@@ -13,3 +13,15 @@ def gather_positions(
   """
   rows = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
   return rows[jnp.maximum(flat_index, 0)]
+
+
+def gather_columns(
+  x: Shaped[Array, 'B T *width'], columns: Int[Array, 'B S']
+) -> Shaped[Array, 'B S *width']:
+  """The vectors at some columns of the same row; a negative one reads 0.
+
+  Rows that are spread over devices stay where they are.
+  """
+  index = jnp.maximum(columns, 0)
+  index = index.reshape(*index.shape, *(1,) * (x.ndim - 2))
+  return jnp.take_along_axis(x, index, axis=1)

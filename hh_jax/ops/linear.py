@@ -20,6 +20,8 @@ from jax.experimental import layout
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from hh_jax import sharding
+
 
 class LowRank(NamedTuple):
   """An additive low-rank update of a kernel: scale * a @ b."""
@@ -121,8 +123,12 @@ def _product(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def transposed(x: jax.Array) -> jax.Array:
-  """The last two axes exchanged; below float32 a CPU gets a copy, see above."""
-  if x.dtype == jnp.float32:
+  """The last two axes exchanged; below float32 a CPU gets a copy, see above.
+
+  On a mesh it does not: a layout that is asked for is not partitioned, so that
+  every device would be sent the whole operand.
+  """
+  if x.dtype == jnp.float32 or sharding.is_spread():
     return x.swapaxes(-1, -2)
   return jax.lax.platform_dependent(
     x.swapaxes(-1, -2), cpu=_row_by_row, default=lambda x: x

@@ -6,6 +6,10 @@
    single chunk keeps them.
 3. Logits go through `sampling.filter_logits`, so temperature, nucleus and
    vocabulary padding mean the same here as in the sampler.
+4. On a mesh a chunk has rows of every device, which reads its own: row r is in
+   chunk r mod n. Every device gets the output matrix before the first chunk and
+   sums its gradient until the last; logits stay where their rows are, split
+   over the vocabulary.
 
 Options shared by all functions: `num_valid` is the true vocabulary size (rows
 of `unembed` beyond it are padding), `temperature` divides the logits, `top_p`
@@ -23,9 +27,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from hh_jax import sharding
 from hh_jax.ops import linear, sampling
 
-# 256 MiB in float32: 1,024 rows of the ladder's vocabulary.
+# 256 MiB in float32 on each device: 1,024 rows of the ladder's vocabulary.
 CHUNK_LOGITS = 2**26
 
 Result = TypeVar('Result', jax.Array, tuple[jax.Array, jax.Array])
@@ -43,6 +48,7 @@ def token_log_probs(
   chunk: int = 0,
 ) -> Float[Array, 'N']:
   """Log-probability of one target token a row."""
+  unembed = _spread(unembed)
 
   def reduce(hidden: jax.Array, targets: jax.Array) -> jax.Array:
     logits = _logits(hidden, unembed, compute_dtype)
@@ -51,7 +57,7 @@ def token_log_probs(
     )
     return _column(logits, targets) - _log_mass(logits)
 
-  return _map_chunks(reduce, chunk, len(unembed), hidden, targets)
+  return _map_chunks(reduce, chunk, unembed, hidden, targets)
 
 
 def token_log_probs_and_entropy(
@@ -66,6 +72,7 @@ def token_log_probs_and_entropy(
   chunk: int = 0,
 ) -> tuple[Float[Array, 'N'], Float[Array, 'N']]:
   """Log-probability of the targets, and entropy of each distribution."""
+  unembed = _spread(unembed)
 
   def reduce(
     hidden: jax.Array, targets: jax.Array
@@ -78,7 +85,7 @@ def token_log_probs_and_entropy(
     entropy = -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
     return _column(log_probs, targets), entropy
 
-  return _map_chunks(reduce, chunk, len(unembed), hidden, targets)
+  return _map_chunks(reduce, chunk, unembed, hidden, targets)
 
 
 def top_k_log_probs(
@@ -94,6 +101,7 @@ def top_k_log_probs(
   """The k largest log-probabilities, descending, and their tokens."""
   if k > num_valid:
     raise ValueError(f'k={k} exceeds the vocabulary, num_valid={num_valid}')
+  unembed = _spread(unembed)
 
   def reduce(hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
     logits = _logits(hidden, unembed, compute_dtype)
@@ -103,7 +111,7 @@ def top_k_log_probs(
     best, tokens = jax.lax.top_k(logits, k)
     return best - _log_mass(logits)[:, None], tokens
 
-  return _map_chunks(reduce, chunk, len(unembed), hidden)
+  return _map_chunks(reduce, chunk, unembed, hidden)
 
 
 def log_probs_at(
@@ -117,6 +125,7 @@ def log_probs_at(
   chunk: int = 0,
 ) -> Float[Array, 'N k']:
   """Log-probabilities of k given tokens a row."""
+  unembed = _spread(unembed)
 
   def reduce(hidden: jax.Array, indices: jax.Array) -> jax.Array:
     logits = _logits(hidden, unembed, compute_dtype)
@@ -126,7 +135,7 @@ def log_probs_at(
     chosen = jnp.take_along_axis(logits, indices, axis=-1)
     return chosen - _log_mass(logits)[:, None]
 
-  return _map_chunks(reduce, chunk, len(unembed), hidden, indices)
+  return _map_chunks(reduce, chunk, unembed, hidden, indices)
 
 
 def exact_kl(
@@ -141,6 +150,7 @@ def exact_kl(
   chunk: int = 0,
 ) -> Float[Array, 'N']:
   """KL(p || q) of next-token distributions over the full vocabulary."""
+  unembed_p, unembed_q = _spread(unembed_p), _spread(unembed_q)
 
   def log_probs(hidden: jax.Array, unembed: jax.Array) -> jax.Array:
     logits = _logits(hidden, unembed, compute_dtype)
@@ -154,13 +164,49 @@ def exact_kl(
     log_q = log_probs(hidden_q, unembed_q)
     return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
 
-  return _map_chunks(reduce, chunk, len(unembed_p), hidden_p, hidden_q)
+  return _map_chunks(reduce, chunk, unembed_p, hidden_p, hidden_q)
+
+
+@jax.custom_vjp
+def _spread(unembed: jax.Array) -> jax.Array:
+  """The output matrix for the rows of every part of the batch, [W, V, D].
+
+  W copies, of which each device holds its own, so that gradients are summed
+  over chunks where they are made and over devices once, into the parts that
+  the parameter is kept in. Of one matrix a loop would sum them every time.
+  """
+  copies = jnp.broadcast_to(
+    unembed[None], (sharding.num_ways('batch'), *unembed.shape)
+  )
+  return sharding.constrain(copies, 'batch', 'vocab', None)
+
+
+def _spread_fwd(unembed):
+  return _spread(unembed), None
+
+
+def _spread_bwd(_, grad):
+  return (sharding.constrain(jnp.sum(grad, axis=0), 'vocab', 'embed'),)
+
+
+_spread.defvjp(_spread_fwd, _spread_bwd)
 
 
 def _logits(
   hidden: jax.Array, unembed: jax.Array, compute_dtype: DTypeLike
 ) -> jax.Array:
-  return linear.matmul_transposed(hidden, unembed, compute_dtype=compute_dtype)
+  """Logits [N, V] of rows [N, D], those of each device by its own copy."""
+  num_copies, vocab_size, width = unembed.shape
+  if num_copies == 1:
+    logits = linear.matmul_transposed(
+      hidden, unembed[0], compute_dtype=compute_dtype
+    )
+    return sharding.constrain(logits, None, 'vocab')
+  logits = linear.matmul_transposed(
+    hidden.reshape(num_copies, -1, width), unembed, compute_dtype=compute_dtype
+  )
+  logits = sharding.constrain(logits, 'batch', None, 'vocab')
+  return logits.reshape(-1, vocab_size)
 
 
 def _column(x: jax.Array, index: jax.Array) -> jax.Array:
@@ -176,28 +222,36 @@ def _log_mass(logits: jax.Array) -> jax.Array:
 def _map_chunks(
   reduce: Callable[..., Result],
   chunk: int,
-  vocab_size: int,
+  unembed: jax.Array,
   *rows: jax.Array,
 ) -> Result:
   """Applies `reduce` to chunks of the rows and joins what it returns.
 
-  The last chunk is filled up with zero rows, whose results are cut off.
+  What is missing in the last chunk is filled up with zero rows, whose results
+  are cut off.
   """
   num_rows = rows[0].shape[0]
-  chunk = chunk or max(1, CHUNK_LOGITS // vocab_size)
-  if num_rows <= chunk:
-    return reduce(*rows)
+  num_copies, vocab_size, _ = unembed.shape
+  at_once = CHUNK_LOGITS // vocab_size * sharding.num_ways('vocab')
+  chunk = chunk or max(1, at_once) * num_copies
+  num_chunks = max(1, math.ceil(num_rows / chunk))
   # Equal chunks, so that little of the last one is filled up.
-  chunk = math.ceil(num_rows / math.ceil(num_rows / chunk))
-  fill = -num_rows % chunk
-  reduce = jax.checkpoint(reduce)
+  chunk = math.ceil(num_rows / (num_chunks * num_copies)) * num_copies
+  fill = num_chunks * chunk - num_rows
 
   def cut(x: jax.Array) -> jax.Array:
     x = jnp.pad(x, ((0, fill), *((0, 0),) * (x.ndim - 1)))
-    return x.reshape(-1, chunk, *x.shape[1:])
+    x = x.reshape(chunk, num_chunks, *x.shape[1:]).swapaxes(0, 1)
+    return sharding.constrain(x, None, 'batch', *(None,) * (x.ndim - 2))
 
   def join(x: jax.Array) -> jax.Array:
+    x = x.swapaxes(0, 1)
     return x.reshape(-1, *x.shape[2:])[:num_rows]
 
-  outputs = jax.lax.map(lambda piece: reduce(*piece), tuple(map(cut, rows)))
+  pieces = tuple(map(cut, rows))
+  if num_chunks == 1:
+    outputs = jax.tree.map(lambda x: x[None], reduce(*(x[0] for x in pieces)))
+  else:
+    reduce = jax.checkpoint(reduce)
+    outputs = jax.lax.map(lambda piece: reduce(*piece), pieces)
   return jax.tree.map(join, outputs)

@@ -17,8 +17,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from benchmarks import chips
 from hh_jax.config import ModelConfig
+from hh_jax.planning import chips
 
 BYTES = {'float32': 4, 'bfloat16': 2}
 

@@ -1,0 +1,1 @@
+"""What a stage needs on a pod: memory, collectives, time. Nothing is run."""
