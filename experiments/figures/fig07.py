@@ -16,8 +16,9 @@ def main(config: ScalingConfig, workdir: str) -> str:
     'fig07',
     'Figure 7: preference-model accuracy within the epoch and by size',
     'Accuracy on held-out comparisons, of models trained on the mixture. '
-    'Left: within the one epoch. Right: at its end, by size; grey marks are'
-    ' read off the paper.',
+    'Left: within the one epoch. Right: at its end, by size. Dashed is what '
+    'knowing the true utilities reaches, where they are known; grey marks are '
+    'read off the paper.',
     scaling.fig07,
     paper_figures.fig07,
   )

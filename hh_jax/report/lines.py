@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from hh_jax.report import paper_values, style, table
@@ -39,6 +40,8 @@ class Lines:
   paper: Mapping[str, paper_values.Points] = dataclasses.field(
     default_factory=dict
   )
+  # What knowing the truth reaches, by line: dashed in the line's colour.
+  bayes: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
   def picture(self) -> Picture:
     names = list(dict.fromkeys(map(self.group, self.rows)))
@@ -66,6 +69,9 @@ class Lines:
       )
       if points:
         style.draw_series(axes, index, name, *zip(*points))
+      if name in self.bayes:
+        color = style.SERIES[index % len(style.SERIES)]
+        axes.axhline(self.bayes[name], color=color, linewidth=1, linestyle='--')
     for index, (name, known) in enumerate(self.paper.items()):
       axes.plot(
         *zip(*known),
@@ -77,6 +83,8 @@ class Lines:
       )
     if self.is_log:
       style.spread_logarithmically(axes, self.places())
+    elif all(float(place).is_integer() for place in self.places()):
+      axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
 
   def places(self) -> list[float]:
     """Where anything is drawn, ours and the paper's."""

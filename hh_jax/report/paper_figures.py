@@ -14,7 +14,15 @@ from matplotlib.axes import Axes
 
 from hh_jax.report import paper_values, style
 from hh_jax.report import run as run_lib
-from hh_jax.report.lines import ACCURACY, PARAMS, Lines, Values, by, of
+from hh_jax.report.lines import (
+  ACCURACY,
+  PARAMS,
+  Lines,
+  Values,
+  by,
+  middle,
+  of,
+)
 from hh_jax.report.style import Picture
 
 _SIDES = ('helpful', 'harmless', 'all', 'mean')
@@ -29,6 +37,7 @@ def fig07(values: Values) -> list[Picture]:
   """Learning curves by size, and accuracy by size and side."""
   curves = run_lib.as_rows(values.get('curves'))
   sizes = run_lib.as_rows(values.get('by_size'))
+  bayes = run_lib.as_mapping(values.get('bayes'))
   return [
     _curve(
       'fig07_curves', 'PM accuracy within the epoch', of(curves, side='all')
@@ -42,6 +51,11 @@ def fig07(values: Values) -> list[Picture]:
       PARAMS,
       is_log=True,
       paper=paper_values.BY_SIZE,
+      bayes={
+        run_lib.label(side): known
+        for side, value in bayes.items()
+        if (known := middle(value)) is not None
+      },
     ).picture(),
   ]
 
