@@ -86,7 +86,7 @@ def _interval(intervals: Sequence[Interval]) -> Interval | None:
   if len(intervals) == 1:
     low, mid, high = intervals[0]
     return intervals[0] if low < high else None
-  mids = np.array([mid for _, mid, _ in intervals])
+  mids = np.array([mid for _, mid, _ in intervals], np.float64)
   if not np.isfinite(mids).all():
     return None
   low, mid, high = seeds_lib.over_seeds(mids.tolist(), mids[:, None]).interval()
