@@ -13,16 +13,16 @@ def test_kills_lose_double_and_change_nothing(tmp_path, db):
   server = ledger.Server(db, tmp_path / 'server.log')
   server.start()
   try:
-    links = ledger.make_links(db, server.url, 6, 16)
+    links = ledger.make_links(db, server.url, 6, 40)
     books, killed = asyncio.run(
-      ledger.run(server, links, 16, num_kills=3, every=0.4, think=(0.0, 0.1))
+      ledger.run(server, links, 40, num_kills=3, every=0.4, think=(0.0, 0.1))
     )
   finally:
     server.kill()
   found = ledger.reconcile(db, books)
   assert killed == 3
-  assert [len(book) for book in books] == [16] * 6
-  assert found['acknowledged'] == 6 * 16
+  assert [len(book) for book in books] == [40] * 6
+  assert found['acknowledged'] == 6 * 40
   for fault in (
     'lost',
     'doubled',
