@@ -22,12 +22,11 @@ from hh_jax.config.feedback import FeedbackConfig
 from hh_jax.feedback import deployment, exchanges, facts, schema, view
 from hh_jax.feedback.people import Actor
 from hh_jax.feedback.refusals import RefusedError, moved_on, not_found
+from hh_jax.feedback.requests import Ack
 from hh_jax.feedback.written import clean_seconds, clean_step, clean_text
 
-Ack = dict[str, int]
-
 ACTIVITIES = ('paused', 'resumed', 'rested')
-_POOL = 200  # newest comparisons that a second look is drawn from
+_MOST_CANDIDATES = 200  # newest comparisons that a second look is drawn from
 
 
 def _require_running(actor: Actor) -> None:
@@ -266,7 +265,7 @@ def _offer_review(
   rng = random.Random(secrets.randbits(64))
   if rng.random() >= config.review_share:
     return
-  candidates = view.reviewable(connection, actor, _POOL)
+  candidates = view.reviewable(connection, actor, _MOST_CANDIDATES)
   if candidates:
     facts.add(
       connection,

@@ -248,8 +248,8 @@ def test_guessing_links_is_slowed_and_joining_is_not(tmp_path):
       for n in range(4)
     ]
     assert found == [401] * 3 + [429]
-    # Not even a good guess helps then.
-    assert stranger.post('/api/join', {'token': token}).status_code == 429
+    # Who has a good link shares the address, perhaps, and is let in.
+    assert stranger.post('/api/join', {'token': token}).status_code == 200
 
 
 def test_buckets_fill_again_and_forget(monkeypatch):
