@@ -2,9 +2,10 @@
 
 1. An attempt is one task that asks the two snapshots and keeps what they have
    said so far. Any number of pages may watch it, and none has to.
-2. Both replies are shown up to the same number of characters, so that neither
-   the faster nor the slower model is known by its speed. If one of the two
-   cannot stream, both appear when both are there.
+2. Both replies are shown up to the same number of characters, and what one has
+   beyond the other once both have ended: neither the faster nor the slower
+   model is known by its speed. If one of the two cannot stream, both appear
+   when both are there.
 3. What may turn out to be a turn marker is held back, and a reply ends there.
 4. Both replies are stored in one transaction, and only then may the worker
    choose. A server that dies before asks again, with the same seed.
@@ -22,7 +23,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from starlette.concurrency import run_in_threadpool
 
 from hh_jax.config.feedback import FeedbackConfig
 from hh_jax.data.dialogue import Dialogue
@@ -42,7 +42,8 @@ Frame = dict[str, Any]  # JSON sent to a page
 HEARTBEAT = 10.0  # seconds between two signs of life
 _MOST_ENDED = 4096  # attempts whose end is remembered
 _STORE_TRIES = (0.2, 1.0, 3.0)  # seconds waited between tries
-_UNSEEN = str.maketrans({'\0': None} | dict.fromkeys(range(0xD800, 0xE000)))
+# No text; and what a page's text box would not give back as it was.
+_UNSEEN = str.maketrans(dict.fromkeys((0, ord('\r'), *range(0xD800, 0xE000))))
 
 log = logging.getLogger(__name__)
 
@@ -77,16 +78,15 @@ class _Race:
     self.outcome = ''  # 'done', 'failed' or 'unstored'
     self._can_stream = can_stream
     self._started = time.monotonic()
-    self._changed = asyncio.Event()
+    self.changed = asyncio.Event()  # set once; another one takes its place
 
   @property
   def num_shown(self) -> int:
-    running = [side for side in self.sides if not side.finish]
-    if not running:
+    if self.is_over(range(len(self.sides))):
       return max(len(side.text) for side in self.sides)
     if not self._can_stream:
       return 0
-    return min(side.num_shown for side in running)
+    return min(side.num_shown for side in self.sides)
 
   def add(self, side: int, text: str, finish: str, most: int) -> None:
     """Takes more text of a reply, unless that has ended."""
@@ -101,11 +101,8 @@ class _Race:
     return all(self.sides[side].finish for side in sides)
 
   def tell(self) -> None:
-    changed, self._changed = self._changed, asyncio.Event()
+    changed, self.changed = self.changed, asyncio.Event()
     changed.set()
-
-  async def change(self) -> None:
-    await asyncio.wait_for(self._changed.wait(), HEARTBEAT)
 
 
 class Live:
@@ -121,7 +118,8 @@ class Live:
     self._deployed = deployed
     self._config = config
     self._races: dict[int, _Race] = {}
-    # How the newest ended: who read the database just before asks for them.
+    # How the newest ended, as the database has it: who read that just before
+    # asks for them.
     self._ended: dict[int, str] = {}
     self._tasks: set[asyncio.Task[None]] = set()
 
@@ -159,16 +157,17 @@ class Live:
     """
     race, sent = self._races.get(attempt_id), 0
     while race is not None:
-      count = race.num_shown
+      # All read at once: what changes during a yield is seen the next time.
+      changed, outcome, count = race.changed, race.outcome, race.num_shown
       if count > sent:
         first, second = (side.text[sent:count] for side in race.sides)
         yield {'from': sent, 'a': first, 'b': second}
         sent = count
-      if race.outcome:
-        yield {'end': race.outcome}
+      if outcome:
+        yield {'end': outcome}
         return
       try:
-        await race.change()
+        await asyncio.wait_for(changed.wait(), HEARTBEAT)
       except TimeoutError:
         yield {}
     yield {'end': self._ended.get(attempt_id, 'done')}
@@ -196,11 +195,11 @@ class Live:
 
   def _end(self, race: _Race, attempt_id: int) -> None:
     del self._races[attempt_id]
-    if race.outcome:
+    race.outcome = race.outcome or 'unstored'
+    if race.outcome != 'unstored':  # else who comes next has it answered anew
       self._ended[attempt_id] = race.outcome
       if len(self._ended) > _MOST_ENDED:
         del self._ended[next(iter(self._ended))]
-    race.outcome = race.outcome or 'unstored'
     race.tell()
 
   async def _failure(
@@ -248,13 +247,13 @@ class Live:
     config = self._config
     deadline = time.monotonic() + config.reply_seconds
     patience = config.reply_seconds  # others may be before us in a queue
-    pieces = policy.generate(dialogue, len(sides), seed)
+    pieces = policy.generate(dialogue, sides, seed)
     try:
       while not race.is_over(sides):
         left = min(patience, deadline - time.monotonic())
         async with asyncio.timeout(max(left, 0.0)):
           piece = await anext(pieces)
-        race.add(sides[piece.reply], piece.text, piece.finish, config.max_reply)
+        race.add(piece.reply, piece.text, piece.finish, config.max_reply)
         if policy.can_stream:
           patience = min(patience, config.silence_seconds)
     except StopAsyncIteration:
@@ -275,9 +274,10 @@ class Live:
       log.warning('attempt %d failed: %s', attempt_id, failure)
     for pause in (*_STORE_TRIES, None):
       try:
-        await run_in_threadpool(
-          self._database.write,
-          lambda connection: _insert(connection, race, attempt_id, failure),
+        await asyncio.wrap_future(
+          self._database.submit(
+            lambda connection: _insert(connection, race, attempt_id, failure)
+          )
         )
         return 'failed' if failure else 'done'
       except UnavailableError as error:
@@ -298,7 +298,9 @@ class _Gone:
   def __init__(self, snapshot: int):
     self.name = f'snapshot {snapshot}'
 
-  async def generate(self, dialogue: Dialogue, n: int, seed: int):
+  async def generate(
+    self, dialogue: Dialogue, replies: Sequence[int], seed: int
+  ):
     """Fails."""
     raise PolicyError(f'{self.name} is not served any more')
     yield  # what makes this a stream

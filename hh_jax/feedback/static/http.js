@@ -13,7 +13,7 @@ export class Problem extends Error {
 }
 
 const PAUSES = [500, 1000, 2000, 4000, 8000]; // ms between tries
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** A key under which the server carries a command out once. */
 export function newKey() {

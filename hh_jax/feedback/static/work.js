@@ -1,6 +1,6 @@
 // The worker's page. The server says where the conversation stands; this draws
 // it, and sends what the worker does. Text is only ever set as text.
-import { ask } from './http.js';
+import { ask, wait } from './http.js';
 import { Pair } from './pair.js';
 
 const $ = (id) => document.getElementById(id);
@@ -11,9 +11,15 @@ let state = null;
 let last = Promise.resolve(); // the command that is to be answered first
 const underWay = new Set(); // paths of commands that are not answered yet
 
+let numUnstored = 0; // times in a row that replies could not be kept
+
 const pair = new Pair({
-  onEnd: (end) => {
-    if (end === 'unstored') say('The replies could not be stored. Asking again…');
+  onEnd: async (end) => {
+    numUnstored = end === 'unstored' ? numUnstored + 1 : 0;
+    if (numUnstored) {
+      say('The replies could not be stored. Asking again…');
+      await wait(500 * 2 ** Math.min(numUnstored, 3));
+    }
     refresh();
   },
 });
