@@ -98,7 +98,7 @@ def instructions(ask: Ask) -> Response:
 
 def work_page(ask: Ask) -> Response:
   """The page on which everything happens."""
-  return ask.page('work.html', task=ask.actor.task)
+  return ask.page('work.html', task=ask.actor.task, limits=ask.services.config)
 
 
 def state(ask: Ask) -> Response:
