@@ -69,10 +69,10 @@ def build(
     )
   if not 0 <= test_fraction < 1:
     raise ValueError(f'test_fraction={test_fraction} is outside [0, 1)')
-  found, counts = tranche.rows(connection, test_fraction)
+  known = tranche.read_facts(connection)
+  found, counts = tranche.rows(connection, known, test_fraction)
   if not found:
     raise ValueError(f'there is no comparison to export: {counts}')
-  specs = tranche.read_facts(connection).specs
   made: dict[str, bytes] = {}
   used: dict[str, int] = {}
   for side in tranche.SIDES.values():
@@ -89,7 +89,7 @@ def build(
     'counts': counts,
     'rows': used,
     'test_fraction': test_fraction,
-    'models': specs,
+    'models': known.specs,
     'sha256': {
       file: hashlib.sha256(data).hexdigest()
       for file, data in sorted(made.items())
@@ -144,12 +144,12 @@ def is_same(made: Mapping[str, bytes], folder: pathlib.Path) -> bool:
 def summary(made: Mapping[str, bytes]) -> str:
   """Says in one line what an export holds and what was left out."""
   counts = json.loads(made['export.json'])['counts']
-  left = ', '.join(
-    f'{name} {counts[name]}' for name in tranche.REASONS if counts[name]
-  )
+  names = (*tranche.REASONS, *(f'edit_{n}' for n in tranche.EDIT_REASONS))
+  left = ', '.join(f'{name} {counts[name]}' for name in names if counts[name])
   return (
     f'{counts["exported_choices"]} of {counts["chosen"]} choices and '
-    f'{counts["exported_edits"]} edits; left out: {left or "none"}'
+    f'{counts["exported_edits"]} of {counts["edits"]} edits; left out: '
+    f'{left or "none"}'
   )
 
 
