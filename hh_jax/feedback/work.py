@@ -152,12 +152,18 @@ def retry(
   if found.replies is not None or found.failure is None:
     raise moved_on()
   table = schema.attempts
-  rows = connection.execute(
-    sa.select(table.c.snapshot_a, table.c.snapshot_b).where(
-      table.c.turn_id == turn
-    )
+  query = (
+    sa.select(table.c.snapshot_a, table.c.snapshot_b, schema.failures.c.slots)
+    .join_from(table, schema.failures)
+    .where(table.c.turn_id == turn)
   )
-  failed = tuple({snapshot for row in rows for snapshot in row})
+  failed = tuple(
+    {
+      row[f'snapshot_{slot}']
+      for row in facts.fetch(connection, query)
+      for slot in row['slots']
+    }
+  )
   return _attempt(
     connection, turn, found.attempt + 1, weights(connection), failed
   )

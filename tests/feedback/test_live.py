@@ -7,7 +7,15 @@ import pytest
 
 from hh_jax.config.feedback import CannedConfig, FeedbackConfig
 from hh_jax.data.dialogue import Dialogue
-from hh_jax.feedback import database, deployment, exchanges, live, people, work
+from hh_jax.feedback import (
+  browse,
+  database,
+  deployment,
+  exchanges,
+  live,
+  people,
+  work,
+)
 from hh_jax.feedback.policies.canned import CannedPolicy
 from hh_jax.feedback.policies.protocol import (
   Piece,
@@ -305,6 +313,27 @@ def test_asking_again_takes_another_model(tmp_path):
     assert ada.state()['phase'] == 'choose'
     again = ada.post(f'/api/turns/{turn}/retry')
     assert (again.status_code, again.json()['error']) == (409, 'moved_on')
+
+
+def test_only_the_model_that_failed_is_blamed(tmp_path, monkeypatch):
+  bad = CannedPolicy(CannedConfig(name='bad', fault='dead'))
+  good = CannedPolicy(CannedConfig(name='good'))
+  weights = {1: 1.0, 2: 1.0}
+  mixed = next(n for n in range(99) if deployment.draw(weights, n) == (2, 1))
+  monkeypatch.setattr(work.secrets, 'randbits', lambda bits: mixed)
+  with running(str(tmp_path / 'a.db'), [bad, good]) as site:
+    ada = site.worker()
+    turn = ada.write().json()['stored']['turn']
+    assert ada.frames(turn)[-1] == {'end': 'failed'}
+    assert [row['slots'] for row in site.rows('failures')] == ['b']
+    with site.opened.reading() as connection:
+      found = browse.snapshots(connection)
+    assert [row['num_failures'] for row in found] == [1, 0]
+    assert [bool(row['last_failure']) for row in found] == [True, False]
+    assert ada.post(f'/api/turns/{turn}/retry').status_code == 200
+    assert ada.frames(turn)[-1] == {'end': 'done'}
+    last = site.rows('attempts')[-1]
+    assert (last['snapshot_a'], last['snapshot_b']) == (2, 2)
 
 
 def test_too_many_at_once_are_told_to_wait(tmp_path):
