@@ -37,6 +37,7 @@ from hh_jax.config.feedback import FeedbackConfig
 from hh_jax.feedback import people, requests, security
 from hh_jax.feedback.database import Database, UnavailableError
 from hh_jax.feedback.deployment import Deployed
+from hh_jax.feedback.lately import Lately
 from hh_jax.feedback.live import Live
 from hh_jax.feedback.people import Actor
 from hh_jax.feedback.refusals import RefusedError, not_found
@@ -76,6 +77,7 @@ class Services:
   sessions: security.Sessions
   rates: security.Buckets  # of sessions
   failed_joins: security.Buckets  # of addresses
+  overview: Lately  # what researchers see first
   pages: jinja2.Environment
   version: str  # of the pages' scripts
   origin: str  # scheme and host that people see; '' takes any

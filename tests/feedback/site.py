@@ -20,6 +20,7 @@ QUICK = {
   'requests_per_second': 10_000.0,
   'request_burst': 10_000,
   'review_share': 0.0,
+  'overview_seconds': 0.0,
 }
 
 

@@ -143,6 +143,16 @@ def test_serving_prints_links_and_stops_when_told(tmp_path):
   assert links == ['researcher', 'demo helpful worker', 'demo red-team worker']
 
 
+def test_an_sqlite_file_is_served_by_one_server(tmp_path, capsys):
+  db = str(tmp_path / 'a.db')
+  with feedback.hold(db):
+    args = [f'--db={db}', '--policy=canned', '--port=0']
+    assert feedback.main(args) == 2
+    assert 'is served by another process' in capsys.readouterr().err
+  with feedback.hold(db):
+    pass
+
+
 def test_invites(tmp_path, capsys):
   db = str(tmp_path / 'a.db')
   assert invite.main([f'--db={db}', 'Ada']) == 2

@@ -225,6 +225,11 @@ def test_readers_do_not_wait_for_writers(tmp_path, monkeypatch):
     assert site.count('turns') == 20
 
 
+def test_one_name_is_one_worker_also_at_the_same_moment(site):
+  at_once(*[functools.partial(site.token, 'Ada')] * 8)
+  assert (site.count('workers'), site.count('invites')) == (1, 8)
+
+
 def test_two_tabs(site):
   ada = site.worker()
   body = {'conversation': 1, 'turn': 1, 'text': 'In the first tab.'}
