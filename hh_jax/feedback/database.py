@@ -152,7 +152,7 @@ class Database:
         is_begun = True
         for order in orders:
           ends.append(_try(connection, order))
-    except (UnavailableError, sa.exc.IntegrityError) as error:
+    except Exception as error:  # the database's; `_try` keeps a command's
       if is_begun:
         return False
       ends = [functools.partial(o.answer.set_exception, error) for o in orders]
@@ -177,12 +177,12 @@ def _try(connection: sa.Connection, order: _Order) -> Callable[[], None]:
   """Carries out a command in a savepoint; returns what answers it.
 
   Raises:
-    sqlalchemy.exc.DBAPIError: The database failed, not the command.
+    sqlalchemy.exc.SQLAlchemyError: The database failed, not the command.
   """
   try:
     with connection.begin_nested():
       result = order.command(connection)
-  except sa.exc.DBAPIError:
+  except sa.exc.SQLAlchemyError:
     raise
   except BaseException as error:
     return functools.partial(order.answer.set_exception, error)
