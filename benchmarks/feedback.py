@@ -1,4 +1,4 @@
-"""Load and loss of the feedback interface, with clients over HTTP.
+r"""Load and loss of the feedback interface, with clients over HTTP.
 
   python -m benchmarks.feedback --record=results/feedback.json --db=sqlite \
     --db=postgresql://USER@HOST/feedback_{job}
