@@ -5,8 +5,9 @@
 2. At random moments the server is killed (SIGKILL) and started again. Clients
    send what was not answered again, under the same key.
 3. At the end the books of the workers, the database and the export are compared
-   entry by entry: nothing acknowledged may be lost, doubled or changed, and
-   nothing may be there that nobody sent.
+   entry by entry: nothing acknowledged may be lost, doubled or changed, nothing
+   may be there that nobody sent, and of every exported pair the right reply
+   must be the chosen one.
 """
 
 from __future__ import annotations
@@ -24,19 +25,38 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
 
-from hh_jax.feedback import database, exchanges, export, people, schema
+from hh_jax.feedback import (
+  database,
+  exchanges,
+  export,
+  people,
+  schema,
+  tranche,
+)
 from hh_jax.feedback.client import Client
+from hh_jax.stages import tranche_files
 
 ROOT = pathlib.Path(__file__).parents[1]
 SECRET = 'a secret of a measurement, long enough'
+TRANCHE = 'ledger'
 TURNS = 4  # of a conversation [§2.1]
 LIMITS = 'requests_per_second=1e6,request_burst=1000000,review_share=0'
-_START_SECONDS = 60.0
+FAULTS = (
+  'lost',
+  'doubled',
+  'changed',
+  'not_acknowledged',
+  'not_exported',
+  'exported_unknown',
+)
+
+# Side, message, chosen reply, rejected reply, step.
+Exported = tuple[str, str, str, str, int]
 
 
 @dataclasses.dataclass
@@ -48,6 +68,17 @@ class Entry:
   replies: dict[str, str]
   step: int
   seconds: float  # of the request that stored it
+  task: str
+
+  @property
+  def exported(self) -> Exported:
+    """What training is to read; in red-team work the picked one is worse."""
+    better = exchanges.picked_by(self.step) ^ (self.task == 'red_team')
+    chosen, rejected = (
+      self.replies[schema.SLOTS[side]] for side in (better, 1 - better)
+    )
+    side = tranche.SIDES[self.task]
+    return side, self.text, chosen, rejected, self.step
 
 
 class Server:
@@ -159,6 +190,7 @@ async def work(
           turn['replies'],
           step,
           seconds,
+          state['task'],
         )
       )
       state = answer['state']
@@ -226,7 +258,7 @@ def reconcile(db: str, books: Sequence[Sequence[Entry]]) -> dict[str, int]:
       for item in exchanges.read(connection)
       if item.step is not None
     }
-    made = export.build(connection, 'ledger', 0.1)
+    made = export.build(connection, TRANCHE, 0.1)
   opened.close()
   entries = [entry for book in books for entry in book]
   counts: collections.Counter[str] = collections.Counter()
@@ -240,10 +272,8 @@ def reconcile(db: str, books: Sequence[Sequence[Entry]]) -> dict[str, int]:
       counts['changed'] += 1
   counts['not_acknowledged'] = len(found)
   counts |= _compare_export(made, entries)
-  names = ('lost', 'doubled', 'changed', 'not_acknowledged', 'not_exported')
-  return {'acknowledged': counts['acknowledged']} | {
-    name: counts[name] for name in (*names, 'exported', 'exported_unknown')
-  }
+  names = ('acknowledged', 'exported', *FAULTS)
+  return {name: counts[name] for name in names}
 
 
 def _is_same(entry: Entry, item: exchanges.Exchange) -> bool:
@@ -255,24 +285,34 @@ def _is_same(entry: Entry, item: exchanges.Exchange) -> bool:
 def _compare_export(
   made: dict[str, bytes], entries: Sequence[Entry]
 ) -> collections.Counter[str]:
-  """Rows that should be there, by the message and both replies they end on."""
+  """Rows that should be there, and those that are."""
   expected = collections.Counter(
-    (entry.text, frozenset(entry.replies.values()))
+    entry.exported
     for entry in entries
     if entry.step not in schema.WEAK_STEPS
     and entry.replies['a'] != entry.replies['b']
   )
-  there: collections.Counter[tuple[str, frozenset[str]]] = collections.Counter()
-  for name, data in made.items():
-    if '/' in name and not name.startswith('sidecar/'):
-      for line in gzip.decompress(data).splitlines():
-        row = json.loads(line)
-        prompt, chosen = row['chosen'].rsplit('\n\nAssistant: ', 1)
-        rejected = row['rejected'].rsplit('\n\nAssistant: ', 1)[1]
-        text = prompt.rsplit('\n\nHuman: ', 1)[1]
-        there[text, frozenset((chosen, rejected))] += 1
+  there = collections.Counter(_exported(made))
   return collections.Counter(
     exported=there.total(),
     not_exported=(expected - there).total(),
     exported_unknown=(there - expected).total(),
   )
+
+
+def _exported(made: dict[str, bytes]) -> Iterator[Exported]:
+  """Yields the rows of an export, each with the step that its sidecar tells."""
+  for side in tranche.SIDES.values():
+    for split in tranche_files.SPLITS:
+      pairs = _lines(made, f'{side}-{TRANCHE}/{split}.jsonl.gz')
+      about = _lines(made, f'sidecar/{side}-{TRANCHE}.{split}.jsonl.gz')
+      for pair, beside in zip(pairs, about, strict=True):
+        prompt, chosen = pair['chosen'].rsplit('\n\nAssistant: ', 1)
+        rejected = pair['rejected'].rsplit('\n\nAssistant: ', 1)[1]
+        text = prompt.rsplit('\n\nHuman: ', 1)[1]
+        yield side, text, chosen, rejected, beside['step']
+
+
+def _lines(made: dict[str, bytes], name: str) -> list[dict[str, Any]]:
+  lines = gzip.decompress(made[name]).splitlines() if name in made else ()
+  return [json.loads(line) for line in lines]

@@ -32,11 +32,16 @@ class FeedbackConfig:
   requests_per_second: float = 10.0  # of one session, on average
   request_burst: int = 40  # of one session, at once
   failed_joins: int = 20  # of one address a minute; then it has to wait
+  overview_seconds: float = 20.0  # age of what the first admin page shows
   max_live: int = 512  # turns answered at once; further ones are told to wait
 
   def __post_init__(self):
     counts(self)
     fraction(self, 'review_share')
+    require(
+      self.overview_seconds >= 0,
+      f'overview_seconds={self.overview_seconds} is below 0',
+    )
     positive(
       self,
       'max_turns',

@@ -217,6 +217,8 @@ class LoopConfig:
   checkpoint_every: int = 0  # steps; 0: only at the end
   keep_checkpoints: int = 3
   max_bad_steps: int = 3  # in a row, skipped as not finite; then exit code 3
+  watchdog: int = 20  # times the median step, but 10 minutes at least, until a
+  # process whose step does not end says where it hangs and kills itself; 0: off
   compilation_cache: str = ''  # folder of XLA's persistent cache; '': none
   mesh_data: int = 1  # devices along the batch
   mesh_fsdp: int = 1  # devices that shard parameters

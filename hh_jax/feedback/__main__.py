@@ -12,10 +12,12 @@ Policies, each `KIND:name=value,...`; several are compared with one another:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import fcntl
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hh_jax.config import from_config_dict, parse_arg
@@ -71,6 +73,29 @@ def _bind(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), backlog=1024)
   except (OSError, OverflowError) as error:
     raise ValueError(f'--host={host} --port={port}: {error}') from None
+
+
+@contextlib.contextmanager
+def hold(db: str) -> Iterator[None]:
+  """Keeps other servers from an SQLite file as long as this one serves it.
+
+  Raises:
+    ValueError: Another one does.
+  """
+  from hh_jax.feedback import database
+
+  file = database.file_of(db)
+  if file is None:
+    yield
+    return
+  with file.with_name(file.name + '.lock').open('wb') as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise ValueError(
+        f'--db={db} is served by another process; several need PostgreSQL'
+      ) from None
+    yield
 
 
 def links(opened: Database, base: str, is_demo: bool) -> list[str]:
@@ -144,7 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     config = parse_limits(flags.set)
     configs = [parse_policy(spec) for spec in flags.policy]
-    serve(flags, config, configs)
+    with hold(flags.db):
+      serve(flags, config, configs)
   except ImportError as error:
     print(f'error: {error}; install hh_jax[feedback]', file=sys.stderr)
     return 2

@@ -8,9 +8,10 @@ did.
 from __future__ import annotations
 
 import io
+import secrets
 import urllib.parse
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 from starlette.responses import RedirectResponse, Response
@@ -24,6 +25,7 @@ from hh_jax.feedback import (
   measures,
   overview,
   people,
+  requests,
 )
 from hh_jax.feedback.refusals import RefusedError, not_found
 from hh_jax.feedback.serving import ADMIN, Ask, route
@@ -139,16 +141,29 @@ def _share(text: str) -> float:
 
 def invites(ask: Ask) -> Response:
   """All links, and the form that makes new ones."""
+  return _invites_page(ask, ())
+
+
+def _invites_page(ask: Ask, made: Sequence[tuple[str, str]]) -> Response:
   with ask.services.database.reading() as connection:
     rows = browse.invites(connection)
-  return ask.page('admin/invites.html', invites=rows, made=(), tasks=TASKS)
+  return ask.page(
+    'admin/invites.html',
+    invites=rows,
+    made=made,
+    tasks=TASKS,
+    key=secrets.token_hex(12),
+  )
 
 
 def make_invites(ask: Ask) -> Response:
-  """Makes links, one a name, and shows them this once."""
+  """Makes links, one a name, and shows them this once.
+
+  The form has a key: loading the page again sends it again and makes nothing.
+  """
   form = ask.form()
   names = [name.strip() for name in form.get('names', '').splitlines()]
-  names = [name for name in names if name]
+  names = list(dict.fromkeys(name for name in names if name))
   if not 1 <= len(names) <= 500:
     raise RefusedError(422, 'no_names', 'Give 1 to 500 names, one a line.')
   try:
@@ -162,21 +177,31 @@ def make_invites(ask: Ask) -> Response:
   if task not in TASKS:
     raise RefusedError(422, 'no_task', 'Choose a task.')
 
-  def command(connection: sa.Connection) -> list[tuple[str, str]]:
-    return [
-      (name, people.invite(connection, name, task, number, 24 * days))
-      for name in names
-    ]
+  key = requests.clean_key(form.get('key'))
+  tokens: dict[str, str] = {}  # are in no row, and in no answer that is kept
 
+  def command(connection: sa.Connection) -> requests.Ack:
+    for name in names:
+      token = people.invite(connection, name, task, number, 24 * days)
+      tokens[name] = token
+    return {'made': len(names)}
+
+  asked = requests.digest('POST', '/admin/invites', ask.body)
   try:
-    tokens = ask.services.database.write(command)
+    ask.services.database.write(
+      lambda connection: requests.carry_out(
+        connection, ask.actor, key, asked, lambda: command(connection)
+      )
+    )
   except (OverflowError, ValueError) as error:
     raise RefusedError(422, 'bad_invite', f'{error}.') from None
+  if not tokens:
+    raise RefusedError(
+      409, 'made_already', 'These links were made already and are shown once.'
+    )
   base = ask.services.origin or str(ask.request.base_url).rstrip('/')
-  made = [(name, people.link(base, token)) for name, token in tokens]
-  with ask.services.database.reading() as connection:
-    rows = browse.invites(connection)
-  return ask.page('admin/invites.html', invites=rows, made=made, tasks=TASKS)
+  made = [(name, people.link(base, token)) for name, token in tokens.items()]
+  return _invites_page(ask, made)
 
 
 def revoke_invite(ask: Ask) -> Response:

@@ -24,6 +24,7 @@ from hh_jax.feedback import (
   admin_routes,
   database,
   deployment,
+  lately,
   live,
   security,
   serving,
@@ -69,6 +70,7 @@ def make_app(
     failed_joins=security.Buckets(
       config.failed_joins / 60, config.failed_joins
     ),
+    overview=lately.Lately(config.overview_seconds),
     pages=pages(),
     version=version(),
     origin=public_url.rstrip('/'),

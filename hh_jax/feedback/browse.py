@@ -22,8 +22,10 @@ def snapshot_names(connection: sa.Connection) -> dict[int, str]:
 def snapshots(connection: sa.Connection) -> Rows:
   """Returns all snapshots with the numbers of their replies and failures."""
   table, attempts = schema.snapshots, schema.attempts
-  asked = sa.or_(
-    attempts.c.snapshot_a == table.c.id, attempts.c.snapshot_b == table.c.id
+  slots = schema.failures.c.slots
+  own_failed = sa.or_(
+    sa.and_(slots.contains('a'), attempts.c.snapshot_a == table.c.id),
+    sa.and_(slots.contains('b'), attempts.c.snapshot_b == table.c.id),
   )
   replies = (
     sa.select(sa.func.count())
@@ -42,12 +44,12 @@ def snapshots(connection: sa.Connection) -> Rows:
   failures = (
     sa.select(sa.func.count())
     .select_from(schema.failures.join(attempts))
-    .where(asked)
+    .where(own_failed)
   )
   last = (
     sa.select(schema.failures.c.reason)
     .select_from(schema.failures.join(attempts))
-    .where(asked)
+    .where(own_failed)
     .order_by(schema.failures.c.attempt_id.desc())
     .limit(1)
   )

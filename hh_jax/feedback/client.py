@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 RETRY_SECONDS = 0.2
+_LONGEST_PAUSE = 4.0  # seconds
 _PASSING = (429, 502, 503, 504)  # statuses after which one tries again
 
 
@@ -71,14 +72,17 @@ class Client:
 
   async def follow(self, turn: int) -> str:
     """Waits until both replies of a turn are there; returns how it ended."""
-    started = time.monotonic()
+    started, pause = time.monotonic(), RETRY_SECONDS
     while time.monotonic() < started + self._patience:
       try:
-        if end := await self._stream(turn):
-          return end
+        end = await self._stream(turn)
       except httpx.TransportError:
-        pass  # the server went away
-      await asyncio.sleep(RETRY_SECONDS)
+        end = ''  # the server went away
+      if end == 'unstored':  # its database fails: it is asked less and less
+        pause = min(2 * pause, _LONGEST_PAUSE)
+      elif end:
+        return end
+      await asyncio.sleep(pause)
     raise GaveUpError(f'turn {turn} was not answered')
 
   async def _stream(self, turn: int) -> str:

@@ -40,25 +40,26 @@ def build(
   """
   if not 0 <= test_fraction < 1:
     raise ValueError(f'test_fraction={test_fraction} is outside [0, 1)')
-  found, counts = tranche.rows(connection, test_fraction)
+  known = tranche.read_facts(connection)
+  found, counts = tranche.rows(connection, known, test_fraction)
   return tranche_files.make(
     found,
     name,
     counts,
     test_fraction=test_fraction,
-    models=tranche.read_facts(connection).specs,
+    models=known.specs,
   )
 
 
 def summary(made: Mapping[str, bytes]) -> str:
   """Says in one line what an export holds and what was left out."""
   counts = json.loads(made[tranche_files.ABOUT])['counts']
-  left = ', '.join(
-    f'{name} {counts[name]}' for name in tranche.REASONS if counts[name]
-  )
+  names = (*tranche.REASONS, *(f'edit_{n}' for n in tranche.EDIT_REASONS))
+  left = ', '.join(f'{name} {counts[name]}' for name in names if counts[name])
   return (
     f'{counts["exported_choices"]} of {counts["chosen"]} choices and '
-    f'{counts["exported_edits"]} edits; left out: {left or "none"}'
+    f'{counts["exported_edits"]} of {counts["edits"]} edits; left out: '
+    f'{left or "none"}'
   )
 
 

@@ -1,40 +1,30 @@
 """Replies while they are being written.
 
 1. An attempt is one task that asks the two snapshots and keeps what they have
-   said so far. Any number of pages may watch it, and none has to.
-2. Both replies are shown up to the same number of characters, so that neither
-   the faster nor the slower model is known by its speed. If one of the two
-   cannot stream, both appear when both are there.
-3. What may turn out to be a turn marker is held back, and a reply ends there.
-4. Both replies are stored in one transaction, and only then may the worker
+   said so far (`race`). Any number of pages may watch it, and none has to.
+2. Both replies are stored in one transaction, and only then may the worker
    choose. A server that dies before asks again, with the same seed.
-5. A model that is silent, breaks off or cannot be reached makes the attempt a
+3. A model that is silent, breaks off or cannot be reached makes the attempt a
    failure, which is stored with its reason; a reply without end is cut.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from starlette.concurrency import run_in_threadpool
 
 from hh_jax.config.feedback import FeedbackConfig
 from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback import exchanges, schema
 from hh_jax.feedback.database import Database, UnavailableError
 from hh_jax.feedback.deployment import Deployed
-from hh_jax.feedback.policies.protocol import (
-  Policy,
-  PolicyError,
-  begun_marker,
-  cut_at_marker,
-)
+from hh_jax.feedback.policies.protocol import Policy, PolicyError
+from hh_jax.feedback.race import Race
 from hh_jax.feedback.refusals import RefusedError
 
 Frame = dict[str, Any]  # JSON sent to a page
@@ -42,70 +32,8 @@ Frame = dict[str, Any]  # JSON sent to a page
 HEARTBEAT = 10.0  # seconds between two signs of life
 _MOST_ENDED = 4096  # attempts whose end is remembered
 _STORE_TRIES = (0.2, 1.0, 3.0)  # seconds waited between tries
-_UNSEEN = str.maketrans({'\0': None} | dict.fromkeys(range(0xD800, 0xE000)))
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass
-class _Side:
-  """One reply so far."""
-
-  text: str = ''
-  finish: str = ''
-  seconds: float = 0.0
-
-  @property
-  def num_shown(self) -> int:
-    """Characters that will not be taken back."""
-    return len(self.text) - (0 if self.finish else begun_marker(self.text))
-
-  def add(self, text: str, finish: str, most: int) -> None:
-    text, has_marker = cut_at_marker(self.text + text.translate(_UNSEEN))
-    if has_marker:
-      finish = 'stop'
-    if len(text) > most:
-      text, finish = text[:most], 'length'
-    self.text, self.finish = text, finish
-
-
-class _Race:
-  """Two replies on their way."""
-
-  def __init__(self, can_stream: bool):
-    self.sides = (_Side(), _Side())
-    self.outcome = ''  # 'done', 'failed' or 'unstored'
-    self._can_stream = can_stream
-    self._started = time.monotonic()
-    self._changed = asyncio.Event()
-
-  @property
-  def num_shown(self) -> int:
-    running = [side for side in self.sides if not side.finish]
-    if not running:
-      return max(len(side.text) for side in self.sides)
-    if not self._can_stream:
-      return 0
-    return min(side.num_shown for side in running)
-
-  def add(self, side: int, text: str, finish: str, most: int) -> None:
-    """Takes more text of a reply, unless that has ended."""
-    found = self.sides[side]
-    if not found.finish:
-      found.add(text, finish, most)
-      if found.finish:
-        found.seconds = time.monotonic() - self._started
-      self.tell()
-
-  def is_over(self, sides: Sequence[int]) -> bool:
-    return all(self.sides[side].finish for side in sides)
-
-  def tell(self) -> None:
-    changed, self._changed = self._changed, asyncio.Event()
-    changed.set()
-
-  async def change(self) -> None:
-    await asyncio.wait_for(self._changed.wait(), HEARTBEAT)
 
 
 class Live:
@@ -120,8 +48,9 @@ class Live:
     self._database = database
     self._deployed = deployed
     self._config = config
-    self._races: dict[int, _Race] = {}
-    # How the newest ended: who read the database just before asks for them.
+    self._races: dict[int, Race] = {}
+    # How the newest ended, as the database has it: who read that just before
+    # asks for them.
     self._ended: dict[int, str] = {}
     self._tasks: set[asyncio.Task[None]] = set()
 
@@ -142,7 +71,7 @@ class Live:
     if known or turn.replies or turn.failure:
       return
     policies = [self._policy_of(snapshot) for snapshot in turn.snapshots]
-    race = _Race(all(policy.can_stream for policy in policies))
+    race = Race(all(policy.can_stream for policy in policies))
     self._races[turn.attempt_id] = race
     task = asyncio.create_task(self._answer(race, turn, dialogue, policies))
     self._tasks.add(task)
@@ -159,16 +88,17 @@ class Live:
     """
     race, sent = self._races.get(attempt_id), 0
     while race is not None:
-      count = race.num_shown
+      # All read at once: what changes during a yield is seen the next time.
+      changed, outcome, count = race.changed, race.outcome, race.num_shown
       if count > sent:
         first, second = (side.text[sent:count] for side in race.sides)
         yield {'from': sent, 'a': first, 'b': second}
         sent = count
-      if race.outcome:
-        yield {'end': race.outcome}
+      if outcome:
+        yield {'end': outcome}
         return
       try:
-        await race.change()
+        await asyncio.wait_for(changed.wait(), HEARTBEAT)
       except TimeoutError:
         yield {}
     yield {'end': self._ended.get(attempt_id, 'done')}
@@ -183,7 +113,7 @@ class Live:
 
   async def _answer(
     self,
-    race: _Race,
+    race: Race,
     turn: exchanges.Exchange,
     dialogue: Dialogue,
     policies: Sequence[Policy],
@@ -194,18 +124,18 @@ class Live:
     finally:
       self._end(race, turn.attempt_id)
 
-  def _end(self, race: _Race, attempt_id: int) -> None:
+  def _end(self, race: Race, attempt_id: int) -> None:
     del self._races[attempt_id]
-    if race.outcome:
+    race.outcome = race.outcome or 'unstored'
+    if race.outcome != 'unstored':  # else who comes next has it answered anew
       self._ended[attempt_id] = race.outcome
       if len(self._ended) > _MOST_ENDED:
         del self._ended[next(iter(self._ended))]
-    race.outcome = race.outcome or 'unstored'
     race.tell()
 
   async def _failure(
     self,
-    race: _Race,
+    race: Race,
     turn: exchanges.Exchange,
     dialogue: Dialogue,
     policies: Sequence[Policy],
@@ -223,22 +153,31 @@ class Live:
 
   async def _ask(
     self,
-    race: _Race,
+    race: Race,
     turn: exchanges.Exchange,
     dialogue: Dialogue,
     policies: Sequence[Policy],
   ) -> None:
-    async with asyncio.TaskGroup() as group:
-      first, second = turn.snapshots
-      sides = [(0, 1)] if first == second else [(0,), (1,)]
-      for own in sides:
-        group.create_task(
-          self._listen(race, own, policies[own[0]], dialogue, turn.seed)
-        )
+    first, second = turn.snapshots
+    tasks: dict[tuple[int, ...], asyncio.Task[None]] = {}
+    try:
+      async with asyncio.TaskGroup() as group:
+        for own in [(0, 1)] if first == second else [(0,), (1,)]:
+          tasks[own] = group.create_task(
+            self._listen(race, own, policies[own[0]], dialogue, turn.seed)
+          )
+    finally:
+      # Not the one that was only cancelled because the other one failed.
+      race.failed = [
+        side
+        for own, task in tasks.items()
+        if not task.cancelled() and task.exception() is not None
+        for side in own
+      ]
 
   async def _listen(
     self,
-    race: _Race,
+    race: Race,
     sides: tuple[int, ...],
     policy: Policy,
     dialogue: Dialogue,
@@ -248,13 +187,13 @@ class Live:
     config = self._config
     deadline = time.monotonic() + config.reply_seconds
     patience = config.reply_seconds  # others may be before us in a queue
-    pieces = policy.generate(dialogue, len(sides), seed)
+    pieces = policy.generate(dialogue, sides, seed)
     try:
       while not race.is_over(sides):
         left = min(patience, deadline - time.monotonic())
         async with asyncio.timeout(max(left, 0.0)):
           piece = await anext(pieces)
-        race.add(sides[piece.reply], piece.text, piece.finish, config.max_reply)
+        race.add(piece.reply, piece.text, piece.finish, config.max_reply)
         if policy.can_stream:
           patience = min(patience, config.silence_seconds)
     except StopAsyncIteration:
@@ -269,15 +208,16 @@ class Live:
     finally:
       await pieces.aclose()
 
-  async def _store(self, race: _Race, attempt_id: int, failure: str) -> str:
+  async def _store(self, race: Race, attempt_id: int, failure: str) -> str:
     """Keeps the replies or the failure; returns how the attempt ended."""
     if failure:
       log.warning('attempt %d failed: %s', attempt_id, failure)
     for pause in (*_STORE_TRIES, None):
       try:
-        await run_in_threadpool(
-          self._database.write,
-          lambda connection: _insert(connection, race, attempt_id, failure),
+        await asyncio.wrap_future(
+          self._database.submit(
+            lambda connection: _insert(connection, race, attempt_id, failure)
+          )
         )
         return 'failed' if failure else 'done'
       except UnavailableError as error:
@@ -298,7 +238,9 @@ class _Gone:
   def __init__(self, snapshot: int):
     self.name = f'snapshot {snapshot}'
 
-  async def generate(self, dialogue: Dialogue, n: int, seed: int):
+  async def generate(
+    self, dialogue: Dialogue, replies: Sequence[int], seed: int
+  ):
     """Fails."""
     raise PolicyError(f'{self.name} is not served any more')
     yield  # what makes this a stream
@@ -308,13 +250,18 @@ class _Gone:
 
 
 def _insert(
-  connection: sa.Connection, race: _Race, attempt_id: int, failure: str
+  connection: sa.Connection, race: Race, attempt_id: int, failure: str
 ) -> None:
   if is_answered(connection, attempt_id):
     return  # another process was faster
   now = time.time()
   if failure:
-    row = {'attempt_id': attempt_id, 'reason': failure, 'created_at': now}
+    row = {
+      'attempt_id': attempt_id,
+      'reason': failure,
+      'slots': ''.join(schema.SLOTS[side] for side in race.failed),
+      'created_at': now,
+    }
     connection.execute(sa.insert(schema.failures).values(row))
     return
   rows = [

@@ -1,11 +1,12 @@
 """What researchers look at while comparisons come in.
 
-1. A game is a choice between two snapshots; in red-team work the reply that was
+1. What was reported, skipped or refused counts in totals alone (`usable`).
+2. A game is a choice between two snapshots; in red-team work the reply that was
    not picked, the less harmful one, has won it. A choice of the two weakest
    steps, or of a snapshot against itself, is no game.
-2. Win rates and Elo with intervals follow from the games, resampled by
+3. Win rates and Elo with intervals follow from the games, resampled by
    conversation.
-3. Agreement is Krippendorff's α over comparisons that a second worker looked
+4. Agreement is Krippendorff's α over comparisons that a second worker looked
    at, on the sides (nominal) and on the eight steps (ordinal).
 
 Reference: Bai et al. 2022, sections 2.4.1, 3.4.1 and B.5.
@@ -24,6 +25,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from hh_jax.feedback import exchanges, schema
+from hh_jax.feedback.usable import is_usable
 from hh_jax.stats import agreement, bootstrap, elo
 
 HOUR = 3600.0
@@ -55,7 +57,7 @@ class Choice:
 
 
 def choices(connection: sa.Connection) -> list[Choice]:
-  """Returns all comparisons, in the order they were made."""
+  """Returns all comparisons that are used, in the order they were made."""
   query = (
     sa.select(
       schema.choices.c.turn_id,
@@ -72,6 +74,7 @@ def choices(connection: sa.Connection) -> list[Choice]:
     .join(schema.turns, schema.turns.c.id == schema.choices.c.turn_id)
     .join(schema.conversations)
     .join(schema.invites)
+    .where(is_usable())
     .order_by(schema.choices.c.created_at, schema.choices.c.turn_id)
   )
   return [
@@ -149,8 +152,8 @@ def agreement_of(
   connection: sa.Connection, found: Sequence[Choice]
 ) -> Agreement | None:
   """Returns agreement over second looks, or None while there are none."""
-  looks = _looks(connection)
   by_turn = {choice.turn_id: choice for choice in found}
+  looks = [look for look in _looks(connection) if look[0] in by_turn]
   workers = sorted(
     {worker for _, worker, _ in looks}
     | {by_turn[turn].worker_id for turn, _, _ in looks}
@@ -263,7 +266,7 @@ class Counts:
   finished: int
   skipped: int
   comparisons: int
-  kept: int  # stronger than the weakest step
+  kept: int  # of them, used and stronger than the weakest step
   reports: int
   failures: int  # attempts that no model answered
 
@@ -286,7 +289,7 @@ def counts(
     conversations=number(schema.conversations),
     finished=number(schema.endings, kind == 'finished'),
     skipped=number(schema.endings, kind == 'skipped'),
-    comparisons=len(found),
+    comparisons=number(schema.choices),
     kept=sum(not choice.is_weak for choice in found),
     reports=number(schema.reports),
     failures=number(schema.failures),

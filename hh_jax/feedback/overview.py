@@ -16,27 +16,30 @@ TITLES = {'helpful': 'Helpfulness', 'red_team': 'Harmlessness'}
 
 def overview(ask: Ask) -> Response:
   """Counts, comparisons per hour, Elo, win rates and agreement."""
+  values = ask.services.overview.get(lambda: _values(ask))
+  return ask.page('admin/overview.html', **values)
+
+
+def _values(ask: Ask) -> dict[str, object]:
   with ask.services.database.reading() as connection:
     found = measures.choices(connection)
     names = browse.snapshot_names(connection)
-    values = {
-      'counts': measures.counts(connection, found),
-      'agreement': measures.agreement_of(connection, found),
-    }
+    counts = measures.counts(connection, found)
+    agreement = measures.agreement_of(connection, found)
   leagues = {task: measures.league(found, task, names) for task in TASKS}
-  return ask.page(
-    'admin/overview.html',
-    **values,
-    hourly=_hourly(found),
-    leagues=[
+  return {
+    'counts': counts,
+    'agreement': agreement,
+    'hourly': _hourly(found),
+    'leagues': [
       _league_plots(task, league) for task, league in leagues.items() if league
     ],
-    steps=[
+    'steps': [
       (task, _steps(task, measures.steps(found, task)))
       for task in TASKS
       if any(measures.steps(found, task))
     ],
-  )
+  }
 
 
 def _hourly(found: list[measures.Choice]) -> str:

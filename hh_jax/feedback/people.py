@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hh_jax.config.feedback import TASKS
-from hh_jax.feedback import facts, schema
+from hh_jax.feedback import facts, schema, written
 from hh_jax.feedback.refusals import RefusedError
 
 ADMIN = 'admin'
@@ -95,6 +95,8 @@ def invite(
   name = ' '.join(name.split())
   if task != ADMIN and not 0 < len(name) <= MAX_NAME:
     raise ValueError(f'a name has 1 to {MAX_NAME} characters, not {len(name)}')
+  if not written.is_text(name):
+    raise ValueError(f'the name {name!r} is not text that can be kept')
   if task not in (*TASKS, ADMIN):
     raise ValueError(f'task={task!r} is not one of {TASKS}')
   if task != ADMIN and not 1 <= num_conversations <= 10_000:
@@ -114,8 +116,8 @@ def invite(
   return token
 
 
-def _decided(kind: str, subject: sa.ColumnElement[int]) -> sa.Label[str]:
-  """What was decided last about a subject, as a column called `kind`."""
+def decided(kind: str, subject: sa.ColumnElement[int]) -> sa.ScalarSelect[str]:
+  """What was decided last about a subject, as JSON; null: nothing was."""
   table = schema.decisions
   return (
     sa.select(table.c.value)
@@ -123,15 +125,14 @@ def _decided(kind: str, subject: sa.ColumnElement[int]) -> sa.Label[str]:
     .order_by(table.c.id.desc())
     .limit(1)
     .scalar_subquery()
-    .label(kind)
   )
 
 
 _INVITES = sa.select(
   schema.invites,
   schema.workers.c.name,
-  _decided('revoke', schema.invites.c.id),
-  _decided('hold', schema.workers.c.id),
+  decided('revoke', schema.invites.c.id).label('revoke'),
+  decided('hold', schema.workers.c.id).label('hold'),
 ).join_from(schema.invites, schema.workers, isouter=True)
 _BY_TOKEN = _INVITES.where(
   schema.invites.c.token_hash == sa.bindparam('token_hash')

@@ -159,6 +159,8 @@ failures = sa.Table(
   _of('attempts', is_key=True),
   _text('reason'),
   _at(),
+  # Of the replies that failed: 'a', 'b' or 'ab'.
+  sa.Column('slots', sa.Text, nullable=False, server_default='ab'),
 )
 
 choices = sa.Table(
@@ -267,3 +269,4 @@ sa.Index('ix_choices_created_at', choices.c.created_at)
 sa.Index('ix_decisions_kind_subject', decisions.c.kind, decisions.c.subject)
 sa.Index('ix_reports_turn_id', reports.c.turn_id)
 sa.Index('ix_reviews_turn_id', reviews.c.turn_id)
+sa.Index('ix_workers_name', workers.c.name, unique=True)

@@ -132,19 +132,15 @@ def _secret_file(path: pathlib.Path) -> str:
 
 
 class Buckets:
-  """Token buckets by key: so many at once, so many a second on average."""
+  """Token buckets by key: so many at once, so many a second on average.
+
+  For the event loop's thread alone.
+  """
 
   def __init__(self, per_second: float, burst: int):
     self._per_second = per_second
     self._burst = float(burst)
     self._levels: dict[str, tuple[float, float]] = {}  # tokens, when
-
-  def require(self, key: str) -> None:
-    """Raises RefusedError if the bucket is empty; takes nothing."""
-    if self._level(key, time.monotonic()) < 1:
-      raise RefusedError(
-        429, 'too_fast', 'That was very fast. Please wait a few seconds.'
-      )
 
   def take(self, key: str) -> None:
     """Takes one token.
@@ -152,11 +148,15 @@ class Buckets:
     Raises:
       RefusedError: The bucket is empty.
     """
-    self.require(key)
     now = time.monotonic()
+    level = self._level(key, now)
+    if level < 1:
+      raise RefusedError(
+        429, 'too_fast', 'That was very fast. Please wait a few seconds.'
+      )
     if key not in self._levels and len(self._levels) >= _MOST_BUCKETS:
       self._forget(now)
-    self._levels[key] = (self._level(key, now) - 1, now)
+    self._levels[key] = (level - 1, now)
 
   def _level(self, key: str, now: float) -> float:
     level, when = self._levels.get(key, (self._burst, now))

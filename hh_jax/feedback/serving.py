@@ -1,23 +1,27 @@
 """From a route to a handler: who asks, is it allowed, what came, what failed.
 
 1. Every route says who may use it. A request is checked in this order: session,
-   access, rate, forgery, size and form of the body. Only then a handler runs.
-2. Handlers are plain functions on threads; they return a response or raise.
+   rate, access, forgery, size and form of the body. Only then a handler runs.
+2. Handlers are plain functions on threads, or coroutines; they return a
+   response or raise. What workers send waits for the database's writer and
+   holds no thread that readers need.
 3. `RefusedError` becomes its status with a sentence for people, an unavailable
    database 503: never 200 for what was not stored.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import json
 import logging
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
+import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
@@ -33,11 +37,14 @@ from hh_jax.config.feedback import FeedbackConfig
 from hh_jax.feedback import people, requests, security
 from hh_jax.feedback.database import Database, UnavailableError
 from hh_jax.feedback.deployment import Deployed
+from hh_jax.feedback.lately import Lately
 from hh_jax.feedback.live import Live
 from hh_jax.feedback.people import Actor
 from hh_jax.feedback.refusals import RefusedError, not_found
 
 ANYONE, WORKER, ADMIN = 'anyone', 'worker', 'admin'
+
+ResultT = TypeVar('ResultT')
 
 _LARGEST_ID = 2**31 - 1  # of a database column
 
@@ -70,6 +77,7 @@ class Services:
   sessions: security.Sessions
   rates: security.Buckets  # of sessions
   failed_joins: security.Buckets  # of addresses
+  overview: Lately  # what researchers see first
   pages: jinja2.Environment
   version: str  # of the pages' scripts
   origin: str  # scheme and host that people see; '' takes any
@@ -133,17 +141,33 @@ class Ask:
     )
     return HTMLResponse(html)
 
-  def carry_out(self, command: Callable[[Any], requests.Ack]) -> requests.Ack:
-    """Runs a command of this request once; see `requests`."""
+  async def write(self, command: Callable[[sa.Connection], ResultT]) -> ResultT:
+    """Runs a command in a transaction, on a writer's thread."""
+    return await asyncio.wrap_future(self.services.database.submit(command))
+
+  async def carry_out(
+    self,
+    command: Callable[[sa.Connection], requests.Ack],
+    then: Callable[[sa.Connection, requests.Ack], ResultT],
+  ) -> ResultT:
+    """Runs a command of this request once; see `requests`.
+
+    Args:
+      command: Stores facts and returns what is acknowledged.
+      then: Reads, in the same transaction, what it led to.
+    """
     key = requests.clean_key(self.request.headers.get('idempotency-key'))
     asked = requests.digest(
       self.request.method, self.request.url.path, self.body
     )
-    return self.services.database.write(
-      lambda connection: requests.carry_out(
+
+    def both(connection: sa.Connection) -> ResultT:
+      ack = requests.carry_out(
         connection, self.actor, key, asked, lambda: command(connection)
       )
-    )
+      return then(connection, ack)
+
+    return await self.write(both)
 
 
 Handler = Callable[[Ask], Response | Awaitable[Response]]
@@ -192,14 +216,13 @@ async def _checked(services: Services, request: Request, access: str) -> Ask:
   session = services.sessions.read(request.cookies.get(security.COOKIE))
   actor = None
   if session is not None:
+    services.rates.take(str(session[0]))
     try:
       actor = await run_in_threadpool(_actor_of, services, session[0])
     except RefusedError:
       if access != ANYONE:
         raise
   _require_access(actor, access)
-  if actor is not None:
-    services.rates.take(str(actor.invite_id))
   nonce = session[1] if session is not None and actor is not None else ''
   is_change = request.method == 'POST'
   if is_change:

@@ -4,6 +4,7 @@
    the other one. An edit is a comparison of its own, better than its original.
 2. The two weakest steps are dropped. What else is left out is counted under
    one of `REASONS`, so that what was chosen is what is exported and the rest.
+   An edit is judged apart from the choice that it came with.
 3. A conversation is in the test part by the hash of its first human turn, the
    rule by which every stage holds out.
 
@@ -35,6 +36,13 @@ REASONS = (
   'refused_work',  # a researcher marked its conversation as not to be used
   'empty_response',  # a reply is empty or blank
   'identical_pair',  # both replies are the same text
+)
+# Why an edit is not; then its own comparison would be no better.
+EDIT_REASONS = ('skipped', 'reported', 'refused_work', 'empty_response')
+
+_COUNTS = (
+  *('chosen', 'exported_choices', 'without_choice', *REASONS),
+  *('edits', 'exported_edits', *(f'edit_{name}' for name in EDIT_REASONS)),
 )
 
 
@@ -80,36 +88,38 @@ def read_facts(connection: sa.Connection) -> Facts:
   )
 
 
-def _reason(exchange: Exchange, known: Facts) -> str | None:
+def _first_fault(faults: Mapping[str, bool]) -> str | None:
+  return next((name for name, is_so in faults.items() if is_so), None)
+
+
+def _reasons(exchange: Exchange, known: Facts) -> tuple[str | None, str | None]:
+  """Why the choice of a turn is left out, and why its edit is; None: it stays.
+
+  The one may stay without the other: who finds both replies about as bad says
+  so by a weak step, and writes a better one.
+  """
   if exchange.replies is None:
     raise ValueError(f'turn {exchange.turn_id} has a choice but no replies')
-  first, second = (reply.text for reply in exchange.replies)
+  first, second = texts = [reply.text for reply in exchange.replies]
   conversation = exchange.conversation_id
-  faults = (
-    exchange.step in schema.WEAK_STEPS,
-    known.conversations[conversation]['kind'] == 'skipped',
-    exchange.turn_id in known.reported,
-    conversation in known.refused,
-    not first or not second,
-    first == second,
-  )
-  return next((name for name, is_so in zip(REASONS, faults) if is_so), None)
-
-
-def _rows_of(
-  exchange: Exchange,
-  prompt: Dialogue,
-  known: Facts,
-  test_fraction: float,
-) -> list[Row]:
-  """The comparison of a turn, and that of its edit."""
-  about = known.conversations[exchange.conversation_id]
-  side = SIDES[about['task']]
-  split = tranche_files.split_of(prompt, test_fraction)
-  picked = exchange.picked
-  better = picked if side == 'helpful' else 1 - picked
-  texts = [reply.text for reply in exchange.replies or ()]
   common = {
+    'skipped': known.conversations[conversation]['kind'] == 'skipped',
+    'reported': exchange.turn_id in known.reported,
+    'refused_work': conversation in known.refused,
+  }
+  choice = {
+    'weak_step': exchange.step in schema.WEAK_STEPS,
+    **common,
+    'empty_response': not first or not second,
+    'identical_pair': first == second,
+  }
+  edit = {**common, 'empty_response': not texts[exchange.picked]}
+  return _first_fault(choice), _first_fault(edit)
+
+
+def _common(exchange: Exchange, about: facts.Row) -> dict[str, object]:
+  """What the sidecar says of a choice and of an edit."""
+  return {
     'conversation': exchange.conversation_id,
     'turn': exchange.number,
     'worker': about['pseudonym'],
@@ -119,48 +129,57 @@ def _rows_of(
     'chosen_at': exchange.chosen_at,
     'seed': exchange.seed,
   }
+
+
+def _rows_of(
+  exchange: Exchange, prompt: Dialogue, known: Facts, test_fraction: float
+) -> tuple[Row, Row | None]:
+  """The comparison of a turn, and that of its edit if it has one."""
+  about = known.conversations[exchange.conversation_id]
+  side = SIDES[about['task']]
+  split = tranche_files.split_of(prompt, test_fraction)
+  picked = exchange.picked
+  better = picked if side == 'helpful' else 1 - picked
+  texts = [reply.text for reply in exchange.replies or ()]
+  common = _common(exchange, about)
   models = [known.snapshots[snapshot] for snapshot in exchange.snapshots]
-  found = [
-    Row(
-      side,
-      split,
-      tranche_files.pair(prompt, texts[better], texts[1 - better]),
-      {
-        **common,
-        'kind': 'choice',
-        'step': exchange.step,
-        'strength': tranche_files.strength_of(exchange.step),
-        'chosen_slot': schema.SLOTS[better],
-        'chosen_model': models[better],
-        'rejected_model': models[1 - better],
-      },
-    )
-  ]
-  if exchange.edit is not None:
-    found.append(
-      Row(
-        side,
-        split,
-        tranche_files.pair(prompt, exchange.edit, texts[picked]),
-        {
-          **common,
-          'kind': 'edit',
-          'chosen_model': None,
-          'rejected_model': models[picked],
-        },
-      )
-    )
-  return found
+  choice = Row(
+    side,
+    split,
+    tranche_files.pair(prompt, texts[better], texts[1 - better]),
+    {
+      **common,
+      'kind': 'choice',
+      'step': exchange.step,
+      'strength': tranche_files.strength_of(exchange.step),
+      'chosen_slot': schema.SLOTS[better],
+      'chosen_model': models[better],
+      'rejected_model': models[1 - better],
+    },
+  )
+  if exchange.edit is None:
+    return choice, None
+  return choice, Row(
+    side,
+    split,
+    tranche_files.pair(prompt, exchange.edit, texts[picked]),
+    {
+      **common,
+      'kind': 'edit',
+      'chosen_model': None,
+      'rejected_model': models[picked],
+    },
+  )
 
 
 def rows(
-  connection: sa.Connection, test_fraction: float
+  connection: sa.Connection, known: Facts, test_fraction: float
 ) -> tuple[list[Row], dict[str, int]]:
   """Returns what is exported, in the order of conversations, and the counts.
 
-  `chosen` = `exported_choices` + the sum over REASONS.
+  `chosen` = `exported_choices` + the sum over REASONS, and `edits` =
+  `exported_edits` + the sum over EDIT_REASONS, each as `edit_REASON`.
   """
-  known = read_facts(connection)
   by_conversation: dict[int, list[Exchange]] = collections.defaultdict(list)
   for exchange in exchanges.read(connection):
     by_conversation[exchange.conversation_id].append(exchange)
@@ -171,15 +190,16 @@ def rows(
       if exchange.step is None:
         counts['without_choice'] += 1
         continue
-      counts['chosen'] += 1
-      reason = _reason(exchange, known)
-      if reason is not None:
-        counts[reason] += 1
-        continue
       prompt = exchanges.prompt_of(said[:place], exchange.text)
-      made = _rows_of(exchange, prompt, known, test_fraction)
-      counts['exported_choices'] += 1
-      counts['exported_edits'] += len(made) - 1
-      found += made
-  names = ('chosen', 'exported_choices', 'exported_edits', 'without_choice')
-  return found, {name: counts[name] for name in (*names, *REASONS)}
+      choice, edit = _rows_of(exchange, prompt, known, test_fraction)
+      no_choice, no_edit = _reasons(exchange, known)
+      counts['chosen'] += 1
+      counts[no_choice or 'exported_choices'] += 1
+      if no_choice is None:
+        found.append(choice)
+      if edit is not None:
+        counts['edits'] += 1
+        counts[f'edit_{no_edit}' if no_edit else 'exported_edits'] += 1
+        if no_edit is None:
+          found.append(edit)
+  return found, {name: counts[name] for name in _COUNTS}

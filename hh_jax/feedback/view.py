@@ -16,6 +16,7 @@ from hh_jax.feedback import exchanges, schema
 from hh_jax.feedback.exchanges import Exchange
 from hh_jax.feedback.people import Actor
 from hh_jax.feedback.refusals import not_found
+from hh_jax.feedback.usable import is_usable
 
 State = dict[str, Any]  # JSON
 
@@ -129,7 +130,8 @@ def reviewable(
 ) -> list[int]:
   """Returns turns of other workers that this one could look at, newest first.
 
-  They are of the same task, with a choice, and not looked at by this worker.
+  They are of the same task, with a choice, used, and not looked at by this
+  worker.
   """
   conversations, invites = schema.conversations, schema.invites
   mine = sa.select(invites.c.id).where(invites.c.worker_id == actor.worker_id)
@@ -145,6 +147,7 @@ def reviewable(
       invites.c.task == actor.task,
       invites.c.worker_id != actor.worker_id,
       schema.choices.c.turn_id.not_in(seen),
+      is_usable(),
     )
     .order_by(schema.choices.c.turn_id.desc())
     .limit(limit)

@@ -22,12 +22,11 @@ from hh_jax.config.feedback import FeedbackConfig
 from hh_jax.feedback import deployment, exchanges, facts, schema, view
 from hh_jax.feedback.people import Actor
 from hh_jax.feedback.refusals import RefusedError, moved_on, not_found
+from hh_jax.feedback.requests import Ack
 from hh_jax.feedback.written import clean_seconds, clean_step, clean_text
 
-Ack = dict[str, int]
-
 ACTIVITIES = ('paused', 'resumed', 'rested')
-_POOL = 200  # newest comparisons that a second look is drawn from
+_MOST_CANDIDATES = 200  # newest comparisons that a second look is drawn from
 
 
 def _require_running(actor: Actor) -> None:
@@ -153,12 +152,18 @@ def retry(
   if found.replies is not None or found.failure is None:
     raise moved_on()
   table = schema.attempts
-  rows = connection.execute(
-    sa.select(table.c.snapshot_a, table.c.snapshot_b).where(
-      table.c.turn_id == turn
-    )
+  query = (
+    sa.select(table.c.snapshot_a, table.c.snapshot_b, schema.failures.c.slots)
+    .join_from(table, schema.failures)
+    .where(table.c.turn_id == turn)
   )
-  failed = tuple({snapshot for row in rows for snapshot in row})
+  failed = tuple(
+    {
+      row[f'snapshot_{slot}']
+      for row in facts.fetch(connection, query)
+      for slot in row['slots']
+    }
+  )
   return _attempt(
     connection, turn, found.attempt + 1, weights(connection), failed
   )
@@ -266,7 +271,7 @@ def _offer_review(
   rng = random.Random(secrets.randbits(64))
   if rng.random() >= config.review_share:
     return
-  candidates = view.reviewable(connection, actor, _POOL)
+  candidates = view.reviewable(connection, actor, _MOST_CANDIDATES)
   if candidates:
     facts.add(
       connection,

@@ -18,6 +18,7 @@ from starlette.responses import (
   StreamingResponse,
 )
 
+from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback import (
   deployment,
   exchanges,
@@ -28,7 +29,9 @@ from hh_jax.feedback import (
   work,
 )
 from hh_jax.feedback.refusals import RefusedError
-from hh_jax.feedback.serving import ANYONE, Ask, route
+from hh_jax.feedback.serving import ANYONE, Ask, Services, route
+
+Command = Callable[[sa.Connection], requests.Ack]
 
 
 def home(ask: Ask) -> Response:
@@ -43,23 +46,20 @@ def join_page(ask: Ask) -> Response:
   return ask.page('join.html')
 
 
-def join(ask: Ask) -> Response:
+async def join(ask: Ask) -> Response:
   """Trades the token of a link for a session."""
   services = ask.services
-  client = ask.request.client
-  address = client.host if client else ''
-  services.failed_joins.require(address)
   token = ask.json().get('token')
   try:
     if not isinstance(token, str):
       raise RefusedError(401, 'unknown_link', 'This link is not known.')
-    with services.database.reading() as connection:
-      actor = people.actor_of_token(connection, token)
+    actor = await run_in_threadpool(_actor_of, services, token)
   except RefusedError:
-    services.failed_joins.take(address)
+    client = ask.request.client
+    services.failed_joins.take(client.host if client else '')
     raise
   if not actor.is_admin:
-    services.database.write(lambda connection: work.join(connection, actor))
+    await ask.write(lambda connection: work.join(connection, actor))
   session = services.sessions.issue(actor.invite_id)
   nonce = (services.sessions.read(session) or (0, ''))[1]
   response = JSONResponse(
@@ -79,6 +79,11 @@ def join(ask: Ask) -> Response:
   return response
 
 
+def _actor_of(services: Services, token: str) -> people.Actor:
+  with services.database.reading() as connection:
+    return people.actor_of_token(connection, token)
+
+
 def leave(ask: Ask) -> Response:
   """Ends the session on this device."""
   response = RedirectResponse('/join', 303)
@@ -93,17 +98,26 @@ def instructions(ask: Ask) -> Response:
 
 def work_page(ask: Ask) -> Response:
   """The page on which everything happens."""
-  return ask.page('work.html', task=ask.actor.task)
+  return ask.page('work.html', task=ask.actor.task, limits=ask.services.config)
 
 
 def state(ask: Ask) -> Response:
   """Where the worker is; see `view.worker_state`."""
-  return JSONResponse(_state(ask))
-
-
-def _state(ask: Ask) -> view.State:
   with ask.services.database.reading() as connection:
-    return view.worker_state(connection, ask.actor, ask.services.config)
+    return JSONResponse(_state(ask, connection))
+
+
+def _state(ask: Ask, connection: sa.Connection) -> view.State:
+  return view.worker_state(connection, ask.actor, ask.services.config)
+
+
+async def _done(ask: Ask, command: Command) -> Response:
+  """Carries out a command; answers what was stored, and what comes next."""
+  answer = await ask.carry_out(
+    command,
+    lambda connection, ack: {'stored': ack, 'state': _state(ask, connection)},
+  )
+  return JSONResponse(answer)
 
 
 def _weights(ask: Ask) -> Callable[[sa.Connection], dict[int, float]]:
@@ -111,59 +125,59 @@ def _weights(ask: Ask) -> Callable[[sa.Connection], dict[int, float]]:
   return lambda connection: deployment.shares(connection, deployed)
 
 
-def _done(ask: Ask, ack: requests.Ack) -> Response:
-  return JSONResponse({'stored': ack, 'state': _state(ask)})
-
-
 def _read_turn(
-  ask: Ask, turn: int
-) -> tuple[exchanges.Exchange, list[exchanges.Exchange]]:
-  """An own turn, and the exchanges before it."""
-  with ask.services.database.reading() as connection:
-    found = view.own_turn(connection, ask.actor, turn)
-    if found.number == 1:
-      return found, []
-    whole = exchanges.read(connection, found.conversation_id)
-  return found, whole[: found.number - 1]
+  ask: Ask, connection: sa.Connection, turn: int
+) -> tuple[exchanges.Exchange, Dialogue]:
+  """An own turn, and what it answers."""
+  found = view.own_turn(connection, ask.actor, turn)
+  before = exchanges.read(connection, found.conversation_id)
+  return found, exchanges.prompt_of(before[: found.number - 1], found.text)
 
 
-async def _start(ask: Ask, turn: int) -> exchanges.Exchange:
-  """Has a turn answered, unless it is or was."""
-  found, before = await run_in_threadpool(_read_turn, ask, turn)
-  dialogue = exchanges.prompt_of(before, found.text)
-  ask.services.live.start(found, dialogue)
-  return found
+async def _have_answered(ask: Ask, command: Command) -> Response:
+  """Carries out a command and has the turn that it is about answered."""
+
+  def then(
+    connection: sa.Connection, ack: requests.Ack
+  ) -> tuple[view.State, exchanges.Exchange, Dialogue]:
+    answer: view.State = {'stored': ack, 'state': _state(ask, connection)}
+    return answer, *_read_turn(ask, connection, ack['turn'])
+
+  ask.services.live.require_room()
+  answer, turn, dialogue = await ask.carry_out(command, then)
+  ask.services.live.start(turn, dialogue)
+  return JSONResponse(answer)
 
 
 async def begin_turn(ask: Ask) -> Response:
   """Keeps a message and has it answered."""
-  ask.services.live.require_room()
   message = ask.json()
-  ack = await run_in_threadpool(
-    ask.carry_out,
+  return await _have_answered(
+    ask,
     lambda connection: work.begin_turn(
       connection, ask.actor, ask.services.config, _weights(ask), message
     ),
   )
-  await _start(ask, ack['turn'])
-  return await run_in_threadpool(_done, ask, ack)
 
 
 async def retry(ask: Ask) -> Response:
   """Has a turn answered anew that nobody answered."""
-  ask.services.live.require_room()
   turn = ask.number('turn')
-  ack = await run_in_threadpool(
-    ask.carry_out,
+  return await _have_answered(
+    ask,
     lambda connection: work.retry(connection, ask.actor, _weights(ask), turn),
   )
-  await _start(ask, turn)
-  return await run_in_threadpool(_done, ask, ack)
 
 
 async def stream(ask: Ask) -> Response:
   """Server-sent events: pieces of both replies, then how it ended."""
-  found = await _start(ask, ask.number('turn'))
+
+  def read() -> tuple[exchanges.Exchange, Dialogue]:
+    with ask.services.database.reading() as connection:
+      return _read_turn(ask, connection, ask.number('turn'))
+
+  found, dialogue = await run_in_threadpool(read)
+  ask.services.live.start(found, dialogue)
 
   async def events() -> AsyncIterator[str]:
     yield 'retry: 1000\n\n'
@@ -184,53 +198,53 @@ def _event(frame: dict[str, object]) -> str:
   return f'data: {json.dumps(frame)}\n\n'
 
 
-def choose(ask: Ask) -> Response:
+async def choose(ask: Ask) -> Response:
   """Keeps a choice between two replies."""
   turn, choice = ask.number('turn'), ask.json()
-  ack = ask.carry_out(
+  return await _done(
+    ask,
     lambda connection: work.choose(
       connection, ask.actor, ask.services.config, turn, choice
-    )
+    ),
   )
-  return _done(ask, ack)
 
 
-def report(ask: Ask) -> Response:
+async def report(ask: Ask) -> Response:
   """Keeps that a reply should not have been shown."""
   turn, body = ask.number('turn'), ask.json()
-  ack = ask.carry_out(
+  return await _done(
+    ask,
     lambda connection: work.report(
       connection, ask.actor, ask.services.config, turn, body
-    )
+    ),
   )
-  return _done(ask, ack)
 
 
-def end(ask: Ask) -> Response:
+async def end(ask: Ask) -> Response:
   """Finishes or skips a conversation."""
   conversation, ending = ask.number('conversation'), ask.json()
-  ack = ask.carry_out(
+  return await _done(
+    ask,
     lambda connection: work.end(
       connection, ask.actor, ask.services.config, conversation, ending
-    )
+    ),
   )
-  return _done(ask, ack)
 
 
-def review(ask: Ask) -> Response:
+async def review(ask: Ask) -> Response:
   """Keeps a second look at another worker's comparison."""
   number, verdict = ask.number('review'), ask.json()
-  ack = ask.carry_out(
-    lambda connection: work.review(connection, ask.actor, number, verdict)
+  return await _done(
+    ask, lambda connection: work.review(connection, ask.actor, number, verdict)
   )
-  return _done(ask, ack)
 
 
-def act(ask: Ask) -> Response:
+async def act(ask: Ask) -> Response:
   """Keeps that the worker pauses, goes on or rests."""
   kind = ask.json().get('kind')
-  ack = ask.carry_out(lambda connection: work.act(connection, ask.actor, kind))
-  return _done(ask, ack)
+  return await _done(
+    ask, lambda connection: work.act(connection, ask.actor, kind)
+  )
 
 
 def health(ask: Ask) -> Response:

@@ -13,13 +13,18 @@ _NOT_TEXT = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]')
 _LONGEST = 7 * 24 * 3600.0  # seconds of one choice; a page may lie open
 
 
+def is_text(text: str) -> bool:
+  """Whether all of its characters can be kept."""
+  return not _NOT_TEXT.search(text)
+
+
 def clean_text(text: object, limit: int, *, may_be_empty: bool = False) -> str:
   """Returns what a person wrote, fit to be stored and exported.
 
   Raises:
     RefusedError: It is empty, too long, no text, or spells a turn marker.
   """
-  if not isinstance(text, str) or _NOT_TEXT.search(text):
+  if not isinstance(text, str) or not is_text(text):
     raise RefusedError(422, 'no_text', 'This is not text that can be kept.')
   text = text.replace('\r\n', '\n').replace('\r', '\n').strip()
   if not text and not may_be_empty:

@@ -164,3 +164,29 @@ def _pretrained(trial: Trial, named: Mapping[str, Trial]) -> Trial | None:
   while trial.starts:
     trial = named[next(iter(trial.starts.values()))]
   return trial if trial.script == 'pretrain' else None
+
+
+def require_names(trials: Sequence[Trial]) -> None:
+  """Raises ValueError where work of a sweep of one seed or size goes unused.
+
+  That sweep did not say its only seed or size in the names of its folders.
+  """
+  names = {trial.name for trial in trials}
+  for trial in trials:
+    if workdir_lib.has_work(trial.workdir):
+      continue
+    seed, size = (
+      f'-{key}={trial.axes[key]}' for key in (sweep_lib.SEED, sweep_lib.SIZE)
+    )
+    without = {
+      trial.name.replace(seed, ''),
+      trial.name.replace(size, ''),
+      trial.name.replace(seed, '').replace(size, ''),
+    }
+    folder = pathlib.Path(trial.workdir).parent
+    for name in sorted(without - names):
+      if workdir_lib.has_work(folder / name):
+        raise ValueError(
+          f'{folder / name} was made when the sweep had one seed or one size; '
+          f'rename it as what it is now, such as {trial.name}, to go on from it'
+        )

@@ -28,7 +28,7 @@ from ml_collections import config_flags
 
 from hh_jax import config as config_lib
 from hh_jax.launch import environment, processes
-from hh_jax.training import console, exit_codes, files
+from hh_jax.training import console, exit_codes, files, provenance
 
 ConfigT = TypeVar('ConfigT')
 
@@ -102,7 +102,7 @@ def run(
   environment.set_deterministic_flags()
   try:
     if group is not None:
-      _join(group, config)
+      _join(group, config, workdir)
     line = main(config, workdir)
   except USER_ERRORS as error:
     fail(error, hint=' (HH_JAX_TRACEBACK=1 shows where)')
@@ -136,12 +136,13 @@ def answer(
     sys.exit(exit_codes.INTERRUPTED)
 
 
-def _join(group: processes.Group, config: object) -> None:
-  """Joins the other processes, which must have been given the same config."""
+def _join(group: processes.Group, config: object, workdir: str) -> None:
+  """Joins the other processes, which must do the same by the same code."""
   from hh_jax.training import distributed  # which loads jax
 
   distributed.join(*dataclasses.astuple(group))
-  distributed.require_same(repr(config))
+  code = (provenance.versions(), provenance.sources()['hh_jax_sha256'])
+  distributed.require_same(repr((config, workdir, code)))
 
 
 def parse(

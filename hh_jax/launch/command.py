@@ -50,7 +50,9 @@ class Request:
         f'get_sweep of {self.sweep!r} returned a {type(sweep).__name__}, '
         'not a Sweep'
       )
-    return checks.parse(sweep_lib.expand(sweep, self.workdir, self.flags))
+    trials = sweep_lib.expand(sweep, self.workdir, self.flags)
+    checks.require_names(trials)
+    return checks.parse(trials)
 
 
 def parse(args: Sequence[str]) -> Request:

@@ -24,7 +24,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import PyTree
 
-from hh_jax.training import distributed, files
+from hh_jax.training import distributed, files, watchdog
 from hh_jax.training import fingerprint as fingerprint_lib
 from hh_jax.training import manifest as manifest_lib
 from hh_jax.training import state as state_lib
@@ -79,10 +79,12 @@ def save(
   with ocp.StandardCheckpointer() as writer:
     writer.save(folder / str(step), _nest(state_lib.leaves_by_path(tree)))
   distributed.wait('checkpoint-written')
+  with watchdog.limit('hashing a checkpoint'):  # which gathers the state
+    state_sha256 = state_lib.state_sha256(tree)
   manifest = Manifest(
     step=step,
     files=manifest_lib.hash_files(folder / str(step)),
-    state_sha256=state_lib.state_sha256(tree),
+    state_sha256=state_sha256,
     fingerprint=fingerprint_lib.plain(fingerprint),
     tree=manifest_lib.describe_tree(tree),
   )

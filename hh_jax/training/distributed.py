@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hh_jax import sharding
+from hh_jax.training import watchdog
 from hh_jax.types import Params
 
 # A process that is gone is noticed after as long.
@@ -51,11 +52,21 @@ def is_first() -> bool:
 
 
 def wait(name: str) -> None:
-  """Waits until every process has come to the same place."""
+  """Waits until every process has come to the same place, with a limit."""
   if jax.process_count() > 1:
     from jax.experimental import multihost_utils
 
-    multihost_utils.sync_global_devices(name)
+    with watchdog.limit(f'barrier {name!r}'):
+      multihost_utils.sync_global_devices(name)
+
+
+def gather(name: str, own: np.ndarray) -> np.ndarray:
+  """Returns what each process gives, stacked, with a limit."""
+  from jax.experimental import multihost_utils
+
+  with watchdog.limit(f'gathering {name!r}'):
+    everyone = np.asarray(multihost_utils.process_allgather(own))
+  return everyone.reshape(-1, *own.shape)
 
 
 def own_copy(params: Params) -> Params:
@@ -65,23 +76,24 @@ def own_copy(params: Params) -> Params:
   """
   if jax.process_count() == 1:
     return params
-  return jax.tree.map(lambda leaf: jnp.asarray(sharding.to_host(leaf)), params)
+  with watchdog.limit('copying parameters'):
+    return jax.tree.map(
+      lambda leaf: jnp.asarray(sharding.to_host(leaf)), params
+    )
 
 
 def require_same(text: str) -> None:
   """Raises ValueError unless every process gives the same text."""
-  from jax.experimental import multihost_utils
-
   digest = hashlib.sha256(text.encode()).digest()
   own = np.frombuffer(digest, np.uint8)
-  everyone = np.asarray(multihost_utils.process_allgather(own))
   different = [
     index
-    for index, other in enumerate(everyone.reshape(-1, own.size))
+    for index, other in enumerate(gather('commands', own))
     if (other != own).any()
   ]
   if different:
     raise ValueError(
-      f'process {different[0]} was started with another config than process '
-      f'{jax.process_index()}; give all the same command'
+      f'process {different[0]} was started with another config, --workdir or '
+      f'version of the code than process {jax.process_index()}; give all the '
+      'same command and the same code'
     )

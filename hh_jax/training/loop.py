@@ -7,7 +7,9 @@
    a run killed anywhere resumes with every step in `metrics.jsonl` once.
 4. A step that could not be used is named; too many of them in a row end the
    run (`soundness`).
-5. SIGTERM or SIGINT: the step is finished, a checkpoint saved, and the
+5. A step that takes many times as long as the others ends the process, with
+   its stacks (`watchdog`); hooks and checkpoints have no usual time.
+6. SIGTERM or SIGINT: the step is finished, a checkpoint saved, and the
    process exits with code 75, which asks to be started again.
 """
 
@@ -29,7 +31,7 @@ import jax
 import tqdm
 
 from hh_jax.config import LoopConfig
-from hh_jax.training import checkpoint, exit_codes, soundness
+from hh_jax.training import checkpoint, exit_codes, soundness, watchdog
 from hh_jax.training import metrics as metrics_lib
 from hh_jax.types import RunState
 
@@ -103,8 +105,12 @@ def run_loop(
     stop = stack.enter_context(_stop_requests())
     steps = StepLog(workdir, start, total_steps, loop, stage, hooks.on_row)
     stack.callback(steps.close)
+    watch = watchdog.StepWatch(loop.watchdog)
+    stack.callback(watch.close)
     for done in range(start + 1, total_steps + 1):
-      state, values = advance(state, done - 1)
+      with watch.step():
+        state, values = advance(state, done - 1)
+        steps.flush_pending()
       if done == start + 1:
         _check_step(state, done)
       found = hooks.on_step(state, done) if hooks.on_step else None
@@ -171,8 +177,7 @@ class StepLog:
     self._last_time = time.monotonic()
 
   def put(self, step: int, values: Values) -> None:
-    """Takes the metrics of a step; writes those of the one before."""
-    self.flush_pending()
+    """Takes the metrics of a step; those of the one before are written."""
     self._pending = (step, values)
 
   def flush(self) -> None:
@@ -182,6 +187,7 @@ class StepLog:
       self._file.sync()
 
   def flush_pending(self) -> None:
+    """Writes the metrics of the last step once the device has them."""
     if self._pending is None:
       return
     step, values = self._pending

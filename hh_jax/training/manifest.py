@@ -19,7 +19,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import PyTree
 
-from hh_jax.training import files
+from hh_jax.training import distributed, files
 from hh_jax.training import state as state_lib
 
 SELF_HASH = 'manifest_sha256'
@@ -104,16 +104,13 @@ def hash_files(folder: epath.Path) -> FileTable:
 
 def _gather(names: list[str], table: FileTable) -> FileTable:
   """Joins the shares of all processes, as rows of 8 + 32 bytes."""
-  from jax.experimental import multihost_utils
-
   rows = np.zeros((len(names), 40), np.uint8)
   for row, name in enumerate(names):
     if name in table:
       size, digest = table[name]
       content = size.to_bytes(8, 'little') + bytes.fromhex(digest)
       rows[row] = np.frombuffer(content, np.uint8)
-  everyone = multihost_utils.process_allgather(rows)
-  joined = np.asarray(everyone).reshape(-1, *rows.shape).max(0)
+  joined = distributed.gather('hashes of files', rows).max(0)
   return {
     name: (
       int.from_bytes(row[:8].tobytes(), 'little'),

@@ -35,7 +35,9 @@ CONFIG = 'config.json'
 RECORD = 'run.json'
 DONE = 'DONE'
 LOCK = '.lock'
-_LOCK_TRIES, _LOCK_PAUSE = 5, 0.02  # seconds
+# Who only asks whether a folder is held holds it for a moment, which may be
+# long on a busy machine.
+_LOCK_SECONDS, _LOCK_PAUSE = 3.0, 0.02
 WORK = ('checkpoints', 'metrics.jsonl', 'points', 'fold*', 'rounds')
 
 Workdir = str | os.PathLike[str]
@@ -96,12 +98,14 @@ def _lock(file: IO[bytes]) -> None:
   Raises:
     BlockingIOError: Another process keeps it.
   """
-  for _ in range(_LOCK_TRIES - 1):
+  ends = time.monotonic() + _LOCK_SECONDS
+  while True:
     try:
       return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+      if time.monotonic() > ends:
+        raise
       time.sleep(_LOCK_PAUSE)
-  return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def release(workdir: Workdir) -> None:

@@ -93,6 +93,44 @@ def until(page, expression, seconds=10.0):
     page.wait_for_timeout(30)
 
 
+def begin(page):
+  page.get_by_role('link', name='Start').click()
+  page.wait_for_selector('#write:not([hidden])')
+
+
+def write(page, text):
+  page.fill('#message', text)
+  page.get_by_role('button', name='Send').click()
+  page.wait_for_selector('#choose:not([hidden])')
+
+
+def choose(page, step):
+  page.locator(f'.steps label:has(input[value="{step}"])').click()
+  page.get_by_role('button', name='Choose and go on').click()
+  page.wait_for_selector('#write:not([hidden])')
+
+
+@contextlib.contextmanager
+def becoming_stale(page):
+  """What is sent inside is refused; then the page is loaded anew."""
+  page.evaluate(
+    "() => { document.querySelector('meta[name=page-version]').content = 'old';"
+    ' window.setTimeout = (act) => { window.later = act; }; }'
+  )
+  yield
+  shown(page, 'new version', '#problem')
+  with page.expect_event('load'):
+    page.evaluate('() => window.later()')
+
+
+def without_pauses(page):
+  """What a page does later it does at once."""
+  page.evaluate(
+    '() => { const later = window.setTimeout;'
+    ' window.setTimeout = (act) => later(act, 0); }'
+  )
+
+
 def axe_source():
   """The accessibility checker; skips the test where it is missing."""
   module = pytest.importorskip(

@@ -48,11 +48,11 @@ class Model:
     self.name = name
     self.spec = {'kind': 'picture', 'name': name}
 
-  async def generate(self, dialogue, n, seed):
+  async def generate(self, dialogue, replies, seed):
     texts = SAID.get(dialogue.turns[-1].text)
-    for reply in range(n):
+    for reply in replies:
       text = texts[(seed + reply) % 2] if texts else f'Reply {seed + reply}.'
-      if self.name == 'distilled' and texts and n == 1:
+      if self.name == 'distilled' and texts and len(replies) == 1:
         text = texts[1]
       yield Piece(reply, text, 'stop')
 

@@ -20,6 +20,7 @@ QUICK = {
   'requests_per_second': 10_000.0,
   'request_burst': 10_000,
   'review_share': 0.0,
+  'overview_seconds': 0.0,
 }
 
 
@@ -160,9 +161,13 @@ def listening(app):
     server = uvicorn.Server(
       uvicorn.Config(app, log_level='critical', timeout_graceful_shutdown=1)
     )
-    thread = threading.Thread(target=server.run, args=([listener],))
+    thread = threading.Thread(
+      target=server.run, args=([listener],), daemon=True
+    )
     thread.start()
+    ends = time.monotonic() + 60
     while not server.started:
+      assert thread.is_alive() and time.monotonic() < ends, 'it does not serve'
       time.sleep(0.01)
     try:
       yield f'http://127.0.0.1:{listener.getsockname()[1]}'

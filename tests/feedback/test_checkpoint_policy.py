@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import functools
+import threading
 
 import jax
 import numpy as np
@@ -49,7 +50,7 @@ def _params(model):
 def gather(policy, dialogue, n, seed):
   async def go():
     texts, ends, pieces = [''] * n, [''] * n, 0
-    async for piece in policy.generate(dialogue, n, seed):
+    async for piece in policy.generate(dialogue, range(n), seed):
       texts[piece.reply] += piece.text
       ends[piece.reply] = piece.finish
       pieces += 1
@@ -104,7 +105,7 @@ def test_many_at_once_wait_for_slots_and_change_nobody(runs):
     async def together():
       async def one(seed):
         found = [''] * 2
-        async for piece in policy.generate(PROMPTS[0], 2, seed):
+        async for piece in policy.generate(PROMPTS[0], (0, 1), seed):
           found[piece.reply] += piece.text
         return found
 
@@ -198,3 +199,37 @@ def test_a_snapshot_is_called_after_its_run_and_step():
   config = CheckpointConfig(run='runs/rlhf', step=20)
   assert checkpoint._name(config) == 'rlhf-20'
   assert checkpoint._name(dataclasses.replace(config, step=0)) == 'rlhf'
+
+
+@pytest.mark.slow
+def test_who_reads_no_longer_leaves_its_slots(runs, monkeypatch):
+  sizes = {**SIZES, 'slots': 2, 'max_new_tokens': 40}
+  policy = checkpoint.CheckpointPolicy(CheckpointConfig(run='policy', **sizes))
+  seated, gate, right = [], threading.Event(), engine.decode.decode
+
+  def decode_later(*args):
+    seats = [seat for seat in policy._engine._seats if seat is not None]
+    seated.append({seat.request.seed for seat in seats})
+    if len(seated) == 2:
+      gate.wait(60)
+    return right(*args)
+
+  monkeypatch.setattr(engine.decode, 'decode', decode_later)
+
+  async def go():
+    for seed in (1, 2):
+      stream = policy.generate(PROMPTS[0], (0, 1), seed)
+      first = asyncio.ensure_future(anext(stream))
+      if seed == 2:
+        while not policy._engine._waiting:
+          await asyncio.sleep(0.01)
+        gate.set()
+      await first
+      await stream.aclose()
+
+  try:
+    asyncio.run(go())
+    assert seated[:3] == [{1}, {1}, {2}]
+  finally:
+    gate.set()
+    close(policy)

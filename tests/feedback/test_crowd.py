@@ -92,3 +92,20 @@ def test_wrong_links_are_named(tmp_path, capsys):
   assert crowd.main([f'--links={tmp_path / "none"}']) == 2
   with pytest.raises(ValueError, match='is no link'):
     asyncio.run(crowd.run(['http://host/join#'], 0))
+
+
+def test_a_server_that_cannot_store_is_asked_less_and_less(monkeypatch):
+  ends = iter(['', 'unstored', 'unstored', 'unstored', 'done'])
+  pauses = []
+
+  async def stream(self, turn):
+    return next(ends)
+
+  async def sleep(seconds):
+    pauses.append(seconds)
+
+  monkeypatch.setattr(client.Client, '_stream', stream)
+  monkeypatch.setattr(client.asyncio, 'sleep', sleep)
+  found = client.Client(None, 'http://host/join#token').follow(1)
+  assert asyncio.run(found) == 'done'
+  assert pauses == sorted(pauses) and pauses[-1] >= 4 * pauses[0]

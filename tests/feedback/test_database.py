@@ -1,6 +1,7 @@
 """Facts are kept: migrations, triggers, transactions, and what goes wrong."""
 
 import sqlite3
+import threading
 
 import alembic.autogenerate
 import alembic.migration
@@ -95,6 +96,102 @@ def test_a_transaction_is_kept_or_undone(opened):
     add_worker(connection, 'Bob')
     raise KeyError
   assert num_workers(opened) == 1
+
+
+def hold_the_writer(opened):
+  """Keeps SQLite's one writer busy until the returned event is set."""
+  is_held, gate = threading.Event(), threading.Event()
+
+  def command(connection):
+    is_held.set()
+    assert gate.wait(60)
+
+  opened.submit(command)
+  assert is_held.wait(60)
+  return gate
+
+
+def test_commands_that_wait_are_committed_together(tmp_path):
+  opened = database.open_database(str(tmp_path / 'a.db'))
+  commits = []
+  sa.event.listen(opened._engine, 'commit', commits.append)
+  gate = hold_the_writer(opened)
+
+  def refuse(connection):
+    add_worker(connection, 'Nobody')
+    raise KeyError
+
+  answers = [
+    opened.submit(lambda c, name=name: add_worker(c, name))
+    for name in ('Ada', 'Bob', 'Ada')
+  ]
+  refused = opened.submit(refuse)
+  gate.set()
+  found = [answer.result(60) for answer in answers]
+  assert found[0] == found[2] != found[1]
+  with pytest.raises(KeyError):
+    refused.result(60)
+  assert len(commits) == 2  # of who held the writer, and of all others
+  assert num_workers(opened) == 2
+  opened.close()
+
+
+@pytest.mark.parametrize('is_twice', [False, True])
+def test_a_command_that_fails_fails_alone(tmp_path, is_twice):
+  opened = database.open_database(str(tmp_path / 'a.db'))
+  gate = hold_the_writer(opened)
+
+  def fill(connection):
+    pages = connection.exec_driver_sql('PRAGMA page_count').scalar()
+    connection.exec_driver_sql(f'PRAGMA max_page_count = {pages + 2}')
+    add_worker(connection, 'x' * 100_000)
+
+  def orphan(connection):
+    connection.execute(
+      sa.insert(schema.conversations).values(
+        invite_id=7, number=1, created_at=0
+      )
+    )
+
+  bad = opened.submit(orphan if is_twice else fill)
+  good = opened.submit(add_worker)
+  gate.set()
+  with pytest.raises(UnavailableError):
+    bad.result(60)
+  assert good.result(60)
+  assert num_workers(opened) == 1
+  opened.close()
+
+
+def test_a_reader_sees_one_state(opened):
+  opened.write(add_worker)
+  with opened.reading() as connection:
+    query = sa.select(sa.func.count()).select_from(schema.workers)
+    assert connection.execute(query).scalar() == 1
+    opened.write(lambda c: add_worker(c, 'Bob'))
+    assert connection.execute(query).scalar() == 1
+  assert num_workers(opened) == 2
+
+
+@pytest.mark.slow
+def test_a_row_that_somebody_holds_is_not_waited_for_without_end(
+  postgresql, monkeypatch
+):
+  monkeypatch.setattr(database, 'LOCK_SECONDS', 0.5)
+  opened = database.open_database(conftest.new_database(postgresql))
+  opened.write(add_worker)
+  row = sa.select(schema.workers.c.id).with_for_update()
+  with opened.writing() as holder:
+    holder.execute(row)
+    with pytest.raises(UnavailableError, match='lock timeout'):
+      opened.write(lambda connection: connection.execute(row).all())
+  opened.close()
+
+
+def test_a_file_system_without_shared_memory_is_named(tmp_path):
+  place = f'sqlite:///file:{tmp_path}/a.db?vfs=unix-dotfile&uri=true'
+  with pytest.raises(ValueError, match='journal_mode=delete'):
+    database._engine(sa.make_url(place)).connect()
 
 
 def test_opening_again_changes_nothing(db):

@@ -70,12 +70,13 @@ def test_the_more_harmful_reply_is_the_rejected_one(site):
 def test_everything_chosen_is_exported_or_counted(site):
   ada, bob = site.worker('Ada', number=20), site.worker('Bob', number=20)
   for step in range(1, 9):
-    ada.exchange(f'Message {step}.', step=step)
+    more = {'edit': 'Better than both.'} if step == 4 else {}
+    ada.exchange(f'Message {step}.', step=step, **more)
   ada.finish()
   turn = bob.exchange('Reported.', step=2)
   bob.post(f'/api/turns/{turn}/report', {'slot': 'a', 'reason': 'Bad.'})
   bob.finish()
-  bob.exchange('Skipped.', step=2)
+  bob.exchange('Skipped.', step=2, edit='In vain.')
   bob.finish(kind='skipped', comment='Wrong button.')
   bob.exchange('Marked.', step=2)
   bob.finish()
@@ -91,7 +92,6 @@ def test_everything_chosen_is_exported_or_counted(site):
   assert counts == {
     'chosen': 12,
     'exported_choices': 7,
-    'exported_edits': 1,
     'without_choice': 1,
     'weak_step': 2,
     'skipped': 1,
@@ -99,12 +99,21 @@ def test_everything_chosen_is_exported_or_counted(site):
     'refused_work': 1,
     'empty_response': 0,
     'identical_pair': 0,
+    'edits': 3,
+    'exported_edits': 2,
+    'edit_skipped': 1,
+    'edit_reported': 0,
+    'edit_refused_work': 0,
+    'edit_empty_response': 0,
   }
   assert counts['chosen'] == counts['exported_choices'] + sum(
     counts[reason] for reason in tranche.REASONS
   )
-  assert sum(about(made)['rows'].values()) == 8
-  assert '7 of 12 choices and 1 edits' in export.summary(made)
+  assert counts['edits'] == counts['exported_edits'] + sum(
+    counts[f'edit_{reason}'] for reason in tranche.EDIT_REASONS
+  )
+  assert sum(about(made)['rows'].values()) == 9
+  assert '7 of 12 choices and 2 of 3 edits' in export.summary(made)
 
 
 def test_empty_and_equal_replies_are_left_out(tmp_path):
@@ -113,6 +122,19 @@ def test_empty_and_equal_replies_are_left_out(tmp_path):
     site.worker().exchange()
     with pytest.raises(ValueError, match='no comparison to export'):
       build(site)
+
+
+def test_an_export_is_of_one_moment(site, monkeypatch):
+  site.worker().exchange()
+  read = tranche.exchanges.read
+
+  def read_later(connection):
+    monkeypatch.setattr(tranche.exchanges, 'read', read)
+    site.worker('Bob').exchange()  # another conversation begins meanwhile
+    return read(connection)
+
+  monkeypatch.setattr(tranche.exchanges, 'read', read_later)
+  assert about(build(site))['counts']['chosen'] == 1
 
 
 def test_an_edit_is_better_than_its_original(site):

@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from tests.feedback import conftest
 from tests.feedback.site import running
 from tests.feedback.test_security import MATRIX
 
@@ -15,7 +16,7 @@ MANY = int(os.environ.get('HH_JAX_FUZZ', '1500'))  # requests; long runs: 10,000
 _WORDS = st.sampled_from(
   'conversation turn text step seconds edit kind rating comment slot reason '
   'token names task num_conversations days share pause verdict value tranche '
-  'test_fraction form_token'.split()
+  'test_fraction form_token key'.split()
 )
 _TEXTS = st.one_of(
   st.text(max_size=40),
@@ -27,6 +28,7 @@ _TEXTS = st.one_of(
       'paused',
       'helpful',
       'online',
+      'fuzz-key-2',
       '1',
       '-1',
       '1e400',
@@ -77,9 +79,12 @@ _QUERIES = st.dictionaries(
 )
 
 
-@pytest.fixture(scope='module')
-def people(tmp_path_factory):
-  db = str(tmp_path_factory.mktemp('fuzz') / 'a.db')
+@pytest.fixture(scope='module', params=['sqlite', 'postgresql'])
+def people(request, tmp_path_factory):
+  if request.param == 'sqlite':
+    db = str(tmp_path_factory.mktemp('fuzz') / 'a.db')
+  else:
+    db = conftest.new_database(request.getfixturevalue('postgresql'))
   with running(db, review_share=0.5, failed_joins=10_000) as site:
     ada, bob = site.worker('Ada', number=999), site.worker('Bob', 'red_team')
     ada.exchange()

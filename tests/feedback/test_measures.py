@@ -144,3 +144,34 @@ def test_ticks_are_round_and_span(low, high):
   counted = drawings.nice_ticks(low, high, smallest=1)
   assert all(tick == int(tick) for tick in counted)
   np.testing.assert_allclose(np.diff(ticks), ticks[1] - ticks[0])
+
+
+def test_what_was_reported_skipped_or_refused_is_neither_measured_nor_shown(
+  tmp_path,
+):
+  with running(str(tmp_path / 'a.db'), review_share=1.0) as site:
+    ada, bob = site.worker('Ada', number=9), site.worker('Bob', number=9)
+    reported = ada.exchange('Reported.')
+    body = {'slot': 'a', 'reason': 'Rude.'}
+    assert ada.post(f'/api/turns/{reported}/report', body).status_code == 200
+    ada.finish()
+    ada.exchange('Skipped.')
+    ada.finish(kind='skipped', comment='Enough.')
+    ada.exchange('Refused.')
+    refused = ada.state()['conversation']['id']
+    ada.finish()
+    admin = site.admin()
+    path = f'/admin/dialogues/{refused}/check'
+    assert admin.form(path, verdict='refused').status_code == 303
+    own = bob.exchange('Used.')
+    with site.opened.reading() as connection:
+      found = measures.choices(connection)
+      totals = measures.counts(connection, found)
+    assert [choice.turn_id for choice in found] == [own]
+    assert (totals.comparisons, totals.kept) == (4, 1)
+    bob.finish()
+    assert bob.state()['phase'] == 'write'  # there is nothing to look at
+    assert admin.form(path, verdict='good').status_code == 303
+    bob.exchange('One more.')
+    bob.finish()
+    assert bob.state()['review']['text'] == 'Refused.'

@@ -16,7 +16,7 @@ from hh_jax.config.feedback import HTTPConfig
 from hh_jax.data.dialogue import Dialogue
 from hh_jax.feedback.policies.protocol import PolicyError
 from hh_jax.feedback.policies.remote import RemotePolicy
-from tests.feedback.site import listening, running
+from tests.feedback.site import Person, listening, running
 
 PROMPT = Dialogue.alternating('Hi.', 'Hello!', 'How are you?')
 
@@ -102,7 +102,7 @@ def replies(policy, n=1, seed=7, timeout=5.0):
   async def go():
     texts, ends = [''] * n, [''] * n
     async with asyncio.timeout(timeout):
-      async for piece in policy.generate(PROMPT, n, seed):
+      async for piece in policy.generate(PROMPT, range(n), seed):
         texts[piece.reply] += piece.text
         ends[piece.reply] = piece.finish
     await policy.close()
@@ -179,13 +179,16 @@ def test_a_silent_server_is_a_failure_that_can_be_tried_again(
   served, backend, tmp_path
 ):
   backend.fault = 'silent'
-  limits = {'reply_seconds': 0.5}
-  with running(str(tmp_path / 'a.db'), [policy(served[1])], **limits) as site:
-    ada = site.worker()
+  db = str(tmp_path / 'a.db')
+  with running(db, [policy(served[1])], reply_seconds=0.5) as site:
+    token = site.token()
+    ada = Person(site, token)
     turn = ada.write().json()['stored']['turn']
     assert ada.frames(turn)[-1] == {'end': 'failed'}
     assert ada.state()['phase'] == 'retry'
-    backend.fault = ''
+  backend.fault = ''
+  with running(db, [policy(served[1])]) as site:
+    ada = Person(site, token)
     assert ada.post(f'/api/turns/{turn}/retry').status_code == 200
     assert ada.frames(turn)[-1] == {'end': 'done'}
     assert 'too long' in site.rows('failures')[0]['reason']

@@ -1,9 +1,7 @@
 """Who may do what, forged and oversized requests, floods, secrets."""
 
-import json
-import logging
 import stat
-import time
+import types
 
 import pytest
 from starlette.routing import Mount
@@ -11,7 +9,7 @@ from starlette.routing import Mount
 from hh_jax.feedback import app, database, security
 from hh_jax.feedback.refusals import RefusedError
 from tests.feedback import site as site_lib
-from tests.feedback.site import Person, running
+from tests.feedback.site import running
 
 # Every route, and what a stranger, the worker it belongs to, another worker and
 # a researcher get. A route without a line here fails the test.
@@ -88,8 +86,6 @@ def test_everybody_gets_what_the_matrix_says(tmp_path):
     for (method, path), expected in MATRIX.items():
       # The owner comes last: what it does cannot be done twice.
       for place in (0, 2, 3, 1):
-        if path in ('/leave',):
-          continue
         person = people[place]
         if path == '/api/reviews/{review}' and place == 1:
           person = people[4]
@@ -120,9 +116,14 @@ def _scene(site):
 
 def _ask(person, method, path, ids):
   place = path.format(**ids)
+  if path == '/leave':
+    session = dict(person.client.cookies)
+    found = person.form(place).status_code
+    person.client.cookies.update(session)
+    return found
   if method == 'GET':
     return person.get(place).status_code
-  if path.startswith('/admin') or path == '/leave':
+  if path.startswith('/admin'):
     return person.form(place).status_code
   return person.post(place, BODIES.get(path)).status_code
 
@@ -237,67 +238,20 @@ def test_a_flood_of_one_session_is_slowed(tmp_path):
     assert bob.get('/api/state').status_code == 200
 
 
-def test_guessing_links_is_slowed_and_joining_is_not(tmp_path):
-  with running(str(tmp_path / 'a.db'), failed_joins=3) as site:
-    token = site.token()
-    for _ in range(5):
-      Person(site, token)
-    stranger = site.stranger()
-    found = [
-      stranger.post('/api/join', {'token': f'guess {n}'}).status_code
-      for n in range(4)
-    ]
-    assert found == [401] * 3 + [429]
-    # Not even a good guess helps then.
-    assert stranger.post('/api/join', {'token': token}).status_code == 429
-
-
-def test_buckets_fill_again_and_forget():
-  buckets = security.Buckets(per_second=500.0, burst=2)
+def test_buckets_fill_again_and_forget(monkeypatch):
+  now = [100.0]
+  clock = types.SimpleNamespace(monotonic=lambda: now[0])
+  monkeypatch.setattr(security, 'time', clock)
+  buckets = security.Buckets(per_second=0.5, burst=2)
   for _ in range(2):
     buckets.take('a')
     buckets.take('a')
     with pytest.raises(RefusedError):
       buckets.take('a')
-    time.sleep(0.01)
+    now[0] += 4.0
   for number in range(20_001):
     buckets.take(str(number))
   assert len(buckets._levels) <= 10_000
-
-
-@pytest.mark.parametrize('token', ['', 'x', 'é' * 40, None, 7, '\ud800', ['a']])
-def test_wrong_tokens_let_nobody_in(site, token):
-  found = site.stranger().client.post(
-    '/api/join',
-    content=json.dumps({'token': token}).encode(),
-  )
-  assert (found.status_code, found.json()['error']) == (401, 'unknown_link')
-
-
-def test_links_end(site):
-  expired = site.token('Ada', hours=1e-9)
-  found = site.stranger().post('/api/join', {'token': expired})
-  assert (found.status_code, found.json()['error']) == (401, 'expired_link')
-  bob, admin = site.worker('Bob'), site.admin()
-  number = next(
-    row['id'] for row in site.rows('invites') if row['worker_id'] == 2
-  )
-  assert bob.get('/api/state').status_code == 200
-  assert admin.form(f'/admin/invites/{number}/revoke').status_code == 303
-  assert bob.get('/api/state').status_code == 401
-
-
-def test_tokens_are_stored_hashed_and_never_logged(site, caplog, tmp_path):
-  caplog.set_level(logging.DEBUG)
-  token = site.token()
-  ada = Person(site, token)
-  ada.exchange()
-  cookie = ada.client.cookies[security.COOKIE]
-  site.stranger().post('/api/join', {'token': token + 'x'})
-  stored = b''.join(path.read_bytes() for path in tmp_path.glob('feedback.db*'))
-  for secret in (token, cookie, ada.headers['x-form-token']):
-    assert secret.encode() not in stored
-    assert secret not in caplog.text
 
 
 def test_the_secret_is_made_once_and_is_the_owners(tmp_path, monkeypatch):
@@ -334,8 +288,3 @@ def test_pages_load_only_what_is_ours(site):
     assert 'style=' not in page and '<style' not in page
     assert ' onclick' not in page and '<script>' not in page
     assert '//' not in page.replace('http://www.w3.org', '')
-
-
-def test_nobody_is_let_in_by_default(site):
-  assert site.count('invites') == 0
-  assert site.stranger().get('/admin').headers['location'] == '/join'

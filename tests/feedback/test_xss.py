@@ -43,9 +43,6 @@ PAYLOADS = [
   f'<object data="data:text/html,<script>parent.{RUN}</script>">',
   f'<x onclick={RUN} style="position:fixed;inset:0">x</x>',
 ]
-# Where each is shown: message, both replies, edit, comment, reason of a report,
-# reason of skipping, names of worker and model, failure, search.
-NUM_FIELDS = 9
 
 
 class Echo:
@@ -58,11 +55,11 @@ class Echo:
     self.name = PAYLOADS[0]
     self.spec = {'kind': 'echo', 'odd': PAYLOADS[2]}
 
-  async def generate(self, dialogue, n, seed):
+  async def generate(self, dialogue, replies, seed):
     text = dialogue.turns[-1].text
     if text.startswith('fail '):
       raise PolicyError(text)
-    for reply in range(n):
+    for reply in replies:
       yield Piece(reply, f'{text} {reply}', 'stop')
 
   async def close(self):
@@ -70,19 +67,24 @@ class Echo:
 
 
 def fill(site):
-  """Puts every payload into every field; returns how many there are."""
-  count = 0
+  """Puts every payload into every field; returns what is to be seen."""
+  texts = []
   for payload in PAYLOADS:
-    person = site.worker(payload[:80], number=9)
-    turn = person.exchange(payload, step=1, edit=f'{payload} edited')
-    person.post(f'/api/turns/{turn}/report', {'slot': 'a', 'reason': payload})
-    person.finish(comment=payload)
-    person.exchange(payload, step=8)
-    person.finish(kind='skipped', comment=payload)
+    message, edit, reason, comment, why = own = [
+      f'{payload} as {field}'
+      for field in ('message', 'edit', 'reason', 'comment', 'why')
+    ]
+    name = payload[:80].strip()
+    person = site.worker(name, number=9)
+    turn = person.exchange(message, step=1, edit=edit)
+    person.post(f'/api/turns/{turn}/report', {'slot': 'a', 'reason': reason})
+    person.finish(comment=comment)
+    person.exchange(message, step=8)
+    person.finish(kind='skipped', comment=why)
     failed = person.write(f'fail {payload}').json()['stored']['turn']
     assert person.frames(failed)[-1] == {'end': 'failed'}
-    count += NUM_FIELDS
-  return count
+    texts += [name, *own, f'{message} 0', f'{message} 1']
+  return {' '.join(text.split()) for text in texts}
 
 
 def executed(page):
@@ -94,7 +96,8 @@ def test_no_payload_is_executed_anywhere(tmp_path):
     browser_lib.chromium() as browser,
     Served(str(tmp_path / 'a.db'), [Echo()]) as site,
   ):
-    assert fill(site) >= 200
+    missing = fill(site)
+    assert len(missing) >= 200
     with page_of(browser, site.link('', 'admin', 0)) as page:
       page.wait_for_url('**/admin')
       numbers = [row['id'] for row in site.rows('conversations')]
@@ -105,6 +108,9 @@ def test_no_payload_is_executed_anywhere(tmp_path):
       for path in paths:
         page.goto(f'{site.url}/admin{path}')
         assert executed(page) is None, path
+        content = ' '.join(page.text_content('body').split())
+        missing = {text for text in missing if text not in content}
+      assert not missing  # all were shown, as text
       for payload in PAYLOADS:
         page.goto(f'{site.url}/admin/dialogues')
         page.get_by_label('Text in messages').fill(payload)

@@ -1,10 +1,12 @@
 """From plain data to one line a trial."""
 
 import dataclasses
+import pathlib
 import shlex
 
 import pytest
 
+from hh_jax.launch import checks
 from hh_jax.launch import sweep as sweep_lib
 from hh_jax.launch.sweep import Stage, Sweep
 from tests.launch import trials
@@ -126,3 +128,20 @@ def test_those_that_start_from_no_other_one_are_ready():
   assert {t.stage for t in sweep_lib.ready(everything)} == {'pretrain'}
   rest = [trial for trial in everything if trial.stage != 'pretrain']
   assert {t.stage for t in sweep_lib.ready(rest)} == {'pmp'}
+
+
+def test_folders_of_a_sweep_of_one_seed_are_not_passed_over(tmp_path):
+  alone = trials.expand(
+    dataclasses.replace(trials.CHAIN, seeds=(0,)), str(tmp_path)
+  )
+  several = list(trials.expand(workdir=str(tmp_path)).values())
+  checks.require_names(several)
+  before = pathlib.Path(alone['pretrain-size=nano0'].workdir)
+  before.mkdir()
+  (before / 'DONE').write_text('{}')
+  checks.require_names(list(alone.values()))
+  with pytest.raises(ValueError, match='rename it as what it is now, such as'):
+    checks.require_names(several)
+  before.rename(tmp_path / 'pretrain-size=nano0-seed=0')
+  before.with_name('pretrain-size=nano0-seed=1').mkdir()
+  checks.require_names(several)

@@ -188,7 +188,8 @@ def test_workdirs_open_without_jax():
   subprocess.run([sys.executable, '-c', code], check=True)
 
 
-def test_who_asks_whether_a_folder_is_held_is_waited_for(tmp_path):
+def test_who_asks_whether_a_folder_is_held_is_waited_for(tmp_path, monkeypatch):
+  monkeypatch.setattr(workdir, '_LOCK_SECONDS', 60.0)
   workdir.prepare(tmp_path, {}, FINGERPRINT)
   assert workdir.is_held(tmp_path)
   workdir.release(tmp_path)
@@ -196,7 +197,7 @@ def test_who_asks_whether_a_folder_is_held_is_waited_for(tmp_path):
   assert not workdir.is_held(tmp_path / 'nowhere')
   asking = (tmp_path / '.lock').open('rb')
   fcntl.flock(asking, fcntl.LOCK_EX)
-  timer = threading.Timer(0.05, asking.close)
+  timer = threading.Timer(0.5, asking.close)
   timer.start()
   workdir.hold(tmp_path)
   timer.join()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
 from hh_jax.config.feedback import CannedConfig
 from hh_jax.data.dialogue import Dialogue, format_transcript
@@ -53,7 +53,7 @@ class CannedPolicy:
     return f'{opener} {body}. See tip {number:,}. {ending}'
 
   async def generate(
-    self, dialogue: Dialogue, n: int, seed: int
+    self, dialogue: Dialogue, replies: Sequence[int], seed: int
   ) -> AsyncGenerator[Piece, None]:
     """Yields the replies word by word, in turn."""
     fault = self._config.fault
@@ -62,10 +62,10 @@ class CannedPolicy:
     if fault == 'silent':
       await asyncio.Event().wait()
     if fault == 'empty':
-      for reply in range(n):
+      for reply in replies:
         yield Piece(reply, '', 'stop')
       return
-    streams = [self._pieces(dialogue, reply, seed, fault) for reply in range(n)]
+    streams = [self._pieces(dialogue, reply, seed, fault) for reply in replies]
     for row in itertools.zip_longest(*streams):
       if self._config.delay or fault:
         await asyncio.sleep(self._config.delay)

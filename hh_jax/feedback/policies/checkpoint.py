@@ -9,6 +9,7 @@ Reference: Bai et al. 2022, sections 2.3 (rejection sampling) and 4.5.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import pathlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -24,7 +25,7 @@ from hh_jax.feedback.policies.protocol import Piece, PolicyError
 from hh_jax.generation import best_of_k
 from hh_jax.stages import loading
 
-VERSION = 1  # of how seeds become replies
+VERSION = 2  # of how seeds become replies
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +78,13 @@ class CheckpointPolicy:
     self._engine = Engine(run, _sampling(config), (1, 2))
 
   async def generate(
-    self, dialogue: Dialogue, n: int, seed: int
+    self, dialogue: Dialogue, replies: Sequence[int], seed: int
   ) -> AsyncGenerator[Piece, None]:
     """Streams what the engine decodes."""
-    async for piece in _stream(self._engine, dialogue, range(n), seed):
-      yield piece
+    stream = _stream(self._engine, dialogue, replies, seed)
+    async with contextlib.aclosing(stream) as pieces:
+      async for piece in pieces:
+        yield piece
 
   async def close(self) -> None:
     await run_in_threadpool(self._engine.close)
@@ -115,22 +118,25 @@ class BestOfPolicy:
     self._scoring = asyncio.Lock()
 
   async def generate(
-    self, dialogue: Dialogue, n: int, seed: int
+    self, dialogue: Dialogue, replies: Sequence[int], seed: int
   ) -> AsyncGenerator[Piece, None]:
     """Yields each reply whole."""
-    ids = best_of_k.reply_ids(np.arange(n), self._k).reshape(-1).tolist()
+    rows = best_of_k.reply_ids(np.asarray(replies), self._k)
+    ids = rows.reshape(-1).tolist()
     texts = dict.fromkeys(ids, '')
     ends: dict[int, str] = {}
-    async for piece in _stream(self._engine, dialogue, ids, seed):
-      texts[piece.reply] += piece.text
-      ends[piece.reply] = piece.finish
+    stream = _stream(self._engine, dialogue, ids, seed)
+    async with contextlib.aclosing(stream) as pieces:
+      async for piece in pieces:
+        texts[piece.reply] += piece.text
+        ends[piece.reply] = piece.finish
     async with self._scoring:
       scores = await run_in_threadpool(
         self._pm.score, dialogue, [texts[number] for number in ids]
       )
-    best = best_of_k.best_of(scores.reshape(n, self._k))
-    for reply, place in enumerate(best):
-      number = reply * self._k + int(place)
+    best = best_of_k.best_of(scores.reshape(rows.shape))
+    for reply, own, place in zip(replies, rows.tolist(), best):
+      number = own[int(place)]
       yield Piece(reply, texts[number], ends[number])
 
   async def close(self) -> None:
@@ -140,7 +146,7 @@ class BestOfPolicy:
 async def _stream(
   engine: Engine, dialogue: Dialogue, replies: Sequence[int], seed: int
 ) -> AsyncGenerator[Piece, None]:
-  """Yields pieces of all replies until each has ended."""
+  """Yields pieces of all replies until each has ended or nobody reads on."""
   loop = asyncio.get_running_loop()
   queue: asyncio.Queue[Piece | Exception] = asyncio.Queue()
 
@@ -149,20 +155,22 @@ async def _stream(
       loop.call_soon_threadsafe(queue.put_nowait, item)
 
   prompt = await run_in_threadpool(engine.encode, dialogue)
-  engine.submit(
-    Request(
-      prompt,
-      replies,
-      seed,
-      lambda reply, text, finish: put(Piece(reply, text, finish)),
-      put,
-    )
+  request = Request(
+    prompt,
+    replies,
+    seed,
+    lambda reply, text, finish: put(Piece(reply, text, finish)),
+    put,
   )
+  engine.submit(request)
   running = set(replies)
-  while running:
-    item = await queue.get()
-    if isinstance(item, Exception):
-      raise PolicyError(f'decoding broke: {item}')
-    if item.finish:
-      running.discard(item.reply)
-    yield item
+  try:
+    while running:
+      item = await queue.get()
+      if isinstance(item, Exception):
+        raise PolicyError(f'decoding broke: {item}')
+      if item.finish:
+        running.discard(item.reply)
+      yield item
+  finally:
+    request.given_up.set()

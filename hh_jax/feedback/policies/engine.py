@@ -1,7 +1,8 @@
 """One model decoding for many conversations at once, in a thread of its own.
 
 1. A fixed number of slots is decoded a few tokens at a time. Between two such
-   calls new requests take free slots and finished replies leave theirs.
+   calls new requests take free slots, and replies that have ended, or that
+   nobody waits for any more, leave theirs.
 2. A prompt is read alone, padded to a power of two, so that few programs are
    compiled and what a reply draws does not depend on who else is waiting.
 3. The uniforms of reply i follow from the request's seed and i alone.
@@ -50,6 +51,8 @@ class Request:
   seed: int
   deliver: Deliver
   fail: Callable[[Exception], None]
+  # Set by who waits no longer.
+  given_up: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
 @dataclasses.dataclass
@@ -174,6 +177,8 @@ class Engine:
   def _next(self) -> Request | None:
     num_free = self._seats.count(None)
     with self._news:
+      while self._waiting and self._waiting[0].given_up.is_set():
+        self._waiting.popleft()
       if self._waiting and len(self._waiting[0].replies) <= num_free:
         return self._waiting.popleft()
     return None
@@ -221,6 +226,9 @@ class Engine:
     )
     for slot, seat in enumerate(self._seats):
       if seat is None:
+        continue
+      if seat.request.given_up.is_set():
+        self._seats[slot] = None
         continue
       ids = tokens[slot, : counts[slot] - has_eot[slot]]
       text = self._run.tokenizer.decode_reply(ids)

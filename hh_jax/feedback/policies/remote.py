@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -60,9 +60,9 @@ class RemotePolicy:
     )
 
   async def generate(
-    self, dialogue: Dialogue, n: int, seed: int
+    self, dialogue: Dialogue, replies: Sequence[int], seed: int
   ) -> AsyncGenerator[Piece, None]:
-    """Streams n requests at once."""
+    """Streams a request for each at once."""
     queue: asyncio.Queue[Piece | Exception] = asyncio.Queue()
 
     async def ask(reply: int) -> None:
@@ -72,8 +72,8 @@ class RemotePolicy:
       except (PolicyError, httpx.HTTPError, httpx.InvalidURL) as error:
         queue.put_nowait(error)
 
-    tasks = [asyncio.create_task(ask(reply)) for reply in range(n)]
-    running = set(range(n))
+    tasks = [asyncio.create_task(ask(reply)) for reply in replies]
+    running = set(replies)
     try:
       while running:
         item = await queue.get()

@@ -13,7 +13,7 @@ export class Problem extends Error {
 }
 
 const PAUSES = [500, 1000, 2000, 4000, 8000]; // ms between tries
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** A key under which the server carries a command out once. */
 export function newKey() {
@@ -50,17 +50,25 @@ async function once(method, path, body, key) {
   );
 }
 
+// By what is asked: whoever gave up and asks the same again asks it once.
+const keys = new Map();
+
 /**
  * Sends a request, again while the server is away or busy.
  * @param {(problem: Problem) => void} onWait told before each new try
  */
 export async function ask(method, path, body, onWait = () => {}) {
-  const key = newKey();
+  const what = `${method} ${path} ${JSON.stringify(body)}`;
+  const key = keys.get(what) ?? newKey();
+  keys.set(what, key);
   for (const pause of [...PAUSES, null]) {
     try {
-      return await once(method, path, body, key);
+      const answer = await once(method, path, body, key);
+      keys.delete(what);
+      return answer;
     } catch (problem) {
       const isPassing = [0, 429, 502, 503, 504].includes(problem.status);
+      if (!isPassing) keys.delete(what);
       if (!isPassing || pause === null) throw problem;
       onWait(problem);
       await wait(pause);

@@ -1,5 +1,7 @@
 // Two replies side by side: while they are written, and the choice between them.
 
+import { keep, kept } from './drafts.js';
+
 const $ = (id) => document.getElementById(id);
 const SLOTS = ['a', 'b'];
 const words = (slot) => $(`reply-${slot}`).querySelector('.words');
@@ -16,6 +18,9 @@ export class Pair {
   constructor({ onEnd }) {
     this.#onEnd = onEnd;
     $('choose').addEventListener('change', () => this.#mark());
+    $('edit')?.addEventListener('input', () => {
+      keep('edit', this.#key, $('edit').value);
+    });
     $('edit-box')?.addEventListener('toggle', () => this.#fillEdit());
   }
 
@@ -56,7 +61,20 @@ export class Pair {
     $('choose').reset();
     if ($('edit-box')) $('edit-box').open = false;
     for (const slot of SLOTS) words(slot).textContent = '';
+    this.#restore(key);
     this.#mark();
+  }
+
+  /** What was chosen and typed here before a reload. */
+  #restore(key) {
+    const step = kept('step', key);
+    const edit = kept('edit', key);
+    if (step) $('choose').elements.step.value = step;
+    if (edit && $('edit')) {
+      $('edit-box').open = true;
+      $('edit').value = edit;
+      this.#edited = '';
+    }
   }
 
   #close() {
@@ -96,6 +114,7 @@ export class Pair {
 
   #mark() {
     const step = this.#step();
+    if (step !== null) keep('step', this.#key, step);
     for (const slot of SLOTS) {
       const isPicked = step !== null && slotOf(step) === slot;
       $(`reply-${slot}`).classList.toggle('picked', isPicked);

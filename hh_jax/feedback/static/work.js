@@ -1,19 +1,26 @@
 // The worker's page. The server says where the conversation stands; this draws
 // it, and sends what the worker does. Text is only ever set as text.
-import { ask } from './http.js';
+import { follow, forget } from './drafts.js';
+import { ask, wait } from './http.js';
 import { Pair } from './pair.js';
 
 const $ = (id) => document.getElementById(id);
-const DRAFT = 'draft';
 const ASIDE = ['complete', 'held'];
 
 let state = null;
+let numLooks = 0; // and answers: a look that began before the last is late
 let last = Promise.resolve(); // the command that is to be answered first
 const underWay = new Set(); // paths of commands that are not answered yet
 
+let numUnstored = 0; // times in a row that replies could not be kept
+
 const pair = new Pair({
-  onEnd: (end) => {
-    if (end === 'unstored') say('The replies could not be stored. Asking again…');
+  onEnd: async (end) => {
+    numUnstored = end === 'unstored' ? numUnstored + 1 : 0;
+    if (numUnstored) {
+      say('The replies could not be stored. Asking again…');
+      await wait(500 * 2 ** Math.min(numUnstored, 3));
+    }
     refresh();
   },
 });
@@ -77,6 +84,12 @@ function draw(next) {
   drawWriting(phase, conversation);
   const key = review ? `review ${review.id}` : `turn ${next.turn?.attempt}`;
   pair.draw(phase, shown, key);
+  follow('message', '');
+  // It was stored, though perhaps no answer came.
+  if (next.turn?.text === $('message').value.trim()) clearMessage();
+  follow('report-reason', key);
+  follow('comment', conversation.id);
+  follow('skip-reason', conversation.id);
   $('pass').hidden = phase !== 'review';
   $('skip').hidden = phase === 'review' || conversation.id === null;
   if (before && before.phase !== phase) moveOn(phase);
@@ -93,9 +106,11 @@ function drawWriting(phase, conversation) {
   $('finish').hidden = conversation.turns.length === 0;
   $('finish').classList.toggle('main', isOver);
   $('write').querySelector('[type=submit]').hidden = isOver;
-  if (phase === 'write' && !$('message').value) {
-    $('message').value = sessionStorage.getItem(DRAFT) ?? '';
-  }
+}
+
+function clearMessage() {
+  $('message').value = '';
+  forget('message');
 }
 
 /** Focus and words for those who do not see the page change. */
@@ -120,9 +135,17 @@ function open(id) {
 
 // -------------------------------------------------------------- sending
 
+/** Draws where the conversation stands, unless something newer was drawn. */
+async function look() {
+  numLooks += 1;
+  const own = numLooks;
+  const found = await ask('GET', '/api/state', undefined, (p) => say(p.message));
+  if (own === numLooks) draw(found);
+}
+
 async function refresh() {
   try {
-    draw(await ask('GET', '/api/state', undefined, (p) => say(p.message)));
+    await look();
     say('');
   } catch (problem) {
     lost(problem);
@@ -135,7 +158,7 @@ function lost(problem) {
   else if (problem.code === 'stale_page') {
     setTimeout(() => location.reload(), 1500);
   } else if (problem.code === 'moved_on') {
-    ask('GET', '/api/state').then(draw, () => {});
+    look().catch(() => {});
   } else if (problem.code === 'held') refresh();
 }
 
@@ -160,6 +183,7 @@ async function post(path, body) {
       say(`${p.message} Trying again; nothing is lost.`);
     });
     say('');
+    numLooks += 1;
     draw(answer.state);
     return true;
   } catch (problem) {
@@ -167,10 +191,6 @@ async function post(path, body) {
     return false;
   }
 }
-
-$('message').addEventListener('input', () => {
-  sessionStorage.setItem(DRAFT, $('message').value);
-});
 
 $('message').addEventListener('keydown', (event) => {
   const isPlain = !event.shiftKey && !event.isComposing;
@@ -187,7 +207,7 @@ $('write').addEventListener('submit', async (event) => {
   if (!text.trim()) return;
   $('message').value = '';
   if (await send('/api/turns', { conversation: number, turn: next, text })) {
-    sessionStorage.removeItem(DRAFT);
+    forget('message');
   } else $('message').value = text;
 });
 
@@ -229,8 +249,7 @@ async function end(body, event) {
   event.target.closest('dialog').close();
   if (await send(`/api/conversations/${id}/end`, body)) {
     event.target.reset();
-    $('message').value = '';
-    sessionStorage.removeItem(DRAFT);
+    clearMessage();
     $('message').focus();
   }
 }

@@ -10,6 +10,8 @@
 3. A trial is applied once those that it starts from are done: run the same
    command again to go on. A JobSet that failed is replaced, one that runs or
    is complete is left alone.
+4. A JobSet is of one image and one command. Where the trial now has another,
+   one that is complete is replaced, and one that runs is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ from hh_jax.training import exit_codes, files
 
 RUNS = 'runs'  # folder of the image where the claim is mounted
 PORT = 8476
+COMMAND = 'hh-jax/command'  # annotation: SHA-256 of image and command
 _SLICE, _CONTAINER = 'slice', 'trial'
+_OTHER = 'Completed another command'  # a condition of ours
 _NAME_LENGTH = 40  # of 63, for JobSet appends to it
 
 # Chips of a slice -> topology, from Google's tables of each generation.
@@ -116,7 +120,7 @@ def launch(trials: Sequence[Trial], options: Options) -> Outcome:
   if not options.apply:
     log.info('manifests are in %s', manifest_file(trials[0]).parent)
     return Outcome({'written': len(trials)})
-  found = _conditions(options)
+  found = _conditions(manifests, options)
   names = [_submit(trial, trials, found, options) for trial in trials]
   counts = {name: names.count(name) for name in dict.fromkeys(names)}
   return Outcome(counts)
@@ -132,6 +136,7 @@ def manifest(trial: Trial, options: Options) -> dict[str, Any]:
   topology = topology_of(trial, options.accelerator)
   num_hosts = trial.num_devices // CHIPS_PER_HOST
   sweep.require_processes(trial, num_hosts)
+  pod = _pod(trial, options, topology, num_hosts)
   labels = {'kueue.x-k8s.io/queue-name': options.queue} if options.queue else {}
   fails = {
     'action': 'FailJob',
@@ -147,7 +152,7 @@ def manifest(trial: Trial, options: Options) -> dict[str, Any]:
     'completionMode': 'Indexed',
     'backoffLimit': 0,
     'podFailurePolicy': {'rules': [fails]},
-    'template': {'spec': _pod(trial, options, topology, num_hosts)},
+    'template': {'spec': pod},
   }
   return {
     'apiVersion': 'jobset.x-k8s.io/v1alpha2',
@@ -158,6 +163,7 @@ def manifest(trial: Trial, options: Options) -> dict[str, Any]:
       'labels': {**labels, 'app': 'hh-jax'},
       'annotations': {
         'hh-jax/workdir': trial.workdir,
+        COMMAND: _digest(pod),
         'alpha.jobset.sigs.k8s.io/exclusive-topology': (
           'cloud.google.com/gke-nodepool'
         ),
@@ -179,6 +185,13 @@ def manifest(trial: Trial, options: Options) -> dict[str, Any]:
       ],
     },
   }
+
+
+def _digest(pod: Mapping[str, Any]) -> str:
+  """Names what a pod runs."""
+  (container,) = pod['containers']
+  spelled = json.dumps([container['image'], container['command']])
+  return hashlib.sha256(spelled.encode()).hexdigest()[:16]
 
 
 def _pod(
@@ -261,8 +274,18 @@ def require_shared(trial: Trial) -> None:
     )
 
 
-def _conditions(options: Options) -> Mapping[str, str]:
-  """Returns 'Completed', 'Failed' or 'active' of every JobSet of ours."""
+def _conditions(
+  manifests: Mapping[str, Mapping[str, Any]], options: Options
+) -> Mapping[str, str]:
+  """Returns 'Completed', 'Failed' or 'active' of every JobSet of ours.
+
+  Raises:
+    ValueError: One runs another command than its manifest's.
+  """
+  own = {
+    manifest['metadata']['name']: manifest['metadata']['annotations'][COMMAND]
+    for manifest in manifests.values()
+  }
   command = ['kubectl', 'get', 'jobsets', f'--namespace={options.namespace}']
   listed = tools.run([*command, '--selector=app=hh-jax', '--output=json'])
   try:
@@ -279,7 +302,17 @@ def _conditions(options: Options) -> Mapping[str, str]:
       if condition['status'] == 'True'
       and condition['type'] in ('Completed', 'Failed')
     ]
-    found[item['metadata']['name']] = ended[0] if ended else 'active'
+    name = item['metadata']['name']
+    found[name] = ended[0] if ended else 'active'
+    command = item['metadata'].get('annotations', {}).get(COMMAND)
+    if command == own.get(name, command) or found[name] == 'Failed':
+      continue
+    if found[name] == 'active':
+      raise ValueError(
+        f'JobSet {name} runs another command or image; wait for its end, or '
+        f'`kubectl delete jobset {name}`'
+      )
+    found[name] = _OTHER
   return found
 
 
@@ -303,7 +336,7 @@ def _submit(
   ):
     return states.WAITING
   where = f'--namespace={options.namespace}'
-  if condition == 'Failed':
+  if condition in ('Failed', _OTHER):
     tools.run(['kubectl', 'delete', 'jobset', job_name(trial), where])
   tools.run(['kubectl', 'apply', where, f'--filename={manifest_file(trial)}'])
   log.info('%s: applied as %s', trial.name, job_name(trial))

@@ -5,8 +5,10 @@
 2. Where one process of several ends badly the others are ended, too, after
    they had time to see it themselves: then the trial is as if killed.
 3. SIGTERM or SIGINT: every trial is asked to save and stop, no other one is
-   started, and the exit code is 75. Run again, everything goes on.
-4. A trial that another process works on already is waited for.
+   started, and the exit code is 75. Run again, everything goes on. Trials are
+   asked the same where the launcher itself fails.
+4. A trial that another process works on is waited for, also where that one was
+   faster by a moment.
 """
 
 from __future__ import annotations
@@ -87,6 +89,10 @@ class Running:
       self.is_asked = True
       self.send(signal.SIGTERM)
 
+  def is_taken(self, code: int) -> bool:
+    """Whether it ended because others had begun to work on the trial."""
+    return code == exit_codes.USAGE and workdir_lib.is_held(self.trial.workdir)
+
   def send(self, number: signal.Signals) -> None:
     """Sends a signal to every process that still runs."""
     for process in self.processes:
@@ -106,7 +112,7 @@ def launch(trials: Sequence[Trial], options: Options) -> Outcome:
   waiting = list(trials)
   running: list[Running] = []
   ended: dict[str, str] = {}
-  with _stop_requests() as stop:
+  with _stop_requests() as stop, _leave_none(running):
     while running or (waiting and not stop):
       if not stop:
         _start(waiting, running, ended, options)
@@ -114,13 +120,14 @@ def launch(trials: Sequence[Trial], options: Options) -> Outcome:
       for item in list(running):
         if stop:
           item.ask_to_stop()
-        code = item.exit_code()
+        code = 0 if stop and not item.processes else item.exit_code()
         if code is None:
           continue
         running.remove(item)
         how = _end(item, code)
         if how == states.STOPPED and _may_go_on(item, options) and not stop:
-          running.append(_run(item.trial, options, item.attempt + 1))
+          attempt = item.attempt + bool(item.processes)
+          running.append(_run(item.trial, options, attempt))
         else:
           ended[item.trial.name] = how
   return _outcome(trials, ended, is_stopped=bool(stop))
@@ -185,6 +192,8 @@ def _end(item: Running, code: int) -> str:
     line = workdir_lib.read_result(trial.workdir)['line']
     log.info('%s: done: %s', trial.name, line)
     return states.DONE
+  if item.is_taken(code):
+    item.processes.clear()
   if not item.processes:
     return states.STOPPED
   is_failed = code >= 0 and code != exit_codes.STOPPED
@@ -201,6 +210,18 @@ def _outcome(
   if all(name == states.DONE for name in names):
     return Outcome(counts)
   return Outcome(counts, exit_codes.STOPPED if is_stopped else EXIT_FAILED)
+
+
+@contextlib.contextmanager
+def _leave_none(running: list[Running]) -> Iterator[None]:
+  """Lets what still runs save and end, if the launcher fails."""
+  try:
+    yield
+  finally:
+    for item in running:
+      item.ask_to_stop()
+    for process in (p for item in running for p in item.processes):
+      process.wait()
 
 
 @contextlib.contextmanager

@@ -5,8 +5,10 @@
    call submits the whole sweep.
 2. A job has one task a node, which drives all devices of the node. Tasks find
    each other at the first node of the job.
-3. Before its time is up, or when it is preempted, the trial is asked to save
-   and stop, and the job is requeued by submitit. So it is when the trial itself
+3. Before its time is up the trial is asked to save and stop, and the job is
+   requeued by submitit. A preemption, which comes as SIGTERM, asks the same.
+   Signals reach the trial by way of the job alone: those that Slurm sends to
+   all processes would kill it. The job is requeued, too, when the trial itself
    asks for that, by exit code 75. Other codes fail the job and those after it.
 4. A trial whose job is still queued or running is not submitted again.
 """
@@ -99,7 +101,10 @@ class Job:
         stdin=subprocess.DEVNULL,
         stdout=file,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
       )
+    # submitit lets SIGTERM pass by.
+    signal.signal(signal.SIGTERM, lambda *_: _ask_to_stop(process))
     code = _wait(process)
     if code == exit_codes.STOPPED:
       if task.global_rank:
@@ -115,10 +120,15 @@ class Job:
     """Has the trial save and stop; returns what the requeued job calls."""
     import submitit
 
-    if self._process is not None and self._process.poll() is None:
-      self._process.send_signal(signal.SIGTERM)
+    if self._process is not None:
+      _ask_to_stop(self._process)
       _wait(self._process)
     return submitit.helpers.DelayedSubmission(Job(), trial)
+
+
+def _ask_to_stop(process: subprocess.Popen[bytes]) -> None:
+  if process.poll() is None:
+    process.send_signal(signal.SIGTERM)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

@@ -1,8 +1,12 @@
 """Trials as the jobs of an XManager experiment.
 
 The image holds this repository and its packages; a job's arguments are the
-whole command, so the image has no entry point of its own. A trial is added once
-those that it starts from are done: run the same command again to go on.
+whole command, so the image has no entry point of its own. A trial is a job on
+one node, added once those that it starts from are done.
+
+Nothing is known of jobs that were added before: each call makes an experiment
+of all trials that are not done by their folders. Wait for its end before the
+next.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ class Options:
   image: str = ''
   device: str = ''  # as XManager names them, 'A100'; '': none is asked for
   title: str = 'hh_jax'
+  devices_per_node: int = 16
 
   def __post_init__(self):
     if not self.image:
@@ -33,6 +38,14 @@ class Options:
 
 def launch(trials: Sequence[Trial], options: Options) -> Outcome:
   """Adds the trials that need not wait to a new experiment on Vertex AI."""
+  for trial in trials:
+    sweep.require_processes(trial, 1)
+    if trial.num_devices > options.devices_per_node:
+      raise ValueError(
+        f'{trial.name} has a mesh of {trial.num_devices} devices, more than '
+        f'devices_per_node={options.devices_per_node}; --executor=xmanager '
+        'runs a trial on one node, slurm and gke on several'
+      )
   xm, xm_local = _import()
   ready = sweep.ready(trials)
   with xm_local.create_experiment(experiment_title=options.title) as experiment:

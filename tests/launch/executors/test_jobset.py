@@ -78,11 +78,12 @@ if sys.argv[1] == 'get':
 """
 
 
-def listed(chain, *conditions):
+def listed(chain, *conditions, image=OPTIONS['image']):
   """What kubectl knows: a condition of each of the first trials."""
+  options = jobset.Options(**{**OPTIONS, 'image': image})
   items = [
     {
-      'metadata': {'name': jobset.job_name(trial)},
+      'metadata': jobset.manifest(trial, options)['metadata'],
       'status': {
         'conditions': [{'type': kind, 'status': 'True'}] if kind else []
       },
@@ -115,6 +116,20 @@ def test_manifests_are_applied_when_their_time_has_come(
   ]
   gone = [args[2] for args, _ in calls() if args[0] == 'delete']
   assert gone == [jobset.job_name(chain[index]) for index in deleted]
+
+
+def test_a_jobset_of_another_command_is_not_taken_for_the_trial(
+  chain, tmp_path, monkeypatch
+):
+  calls = fakes.install(monkeypatch, tmp_path / 'bin', kubectl=KUBECTL)
+  other = 'registry/hh_jax:2'
+  monkeypatch.setenv('JOBSETS', listed(chain, 'Completed', image=other))
+  assert launch(chain, apply=True).line() == '1 applied, 2 waiting'
+  gone = [args[2] for args, _ in calls() if args[0] == 'delete']
+  assert gone == [jobset.job_name(chain[0])]
+  monkeypatch.setenv('JOBSETS', listed(chain, None, image=other))
+  with pytest.raises(ValueError, match='runs another command or image'):
+    launch(chain, apply=True)
 
 
 def test_a_trial_whose_start_is_done_by_its_folder_need_not_wait(

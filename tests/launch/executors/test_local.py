@@ -1,6 +1,7 @@
 """Trials on this machine: order, failures, signals, and going on."""
 
 import dataclasses
+import logging
 import os
 import pathlib
 import signal
@@ -50,16 +51,19 @@ def test_trials_run_after_those_they_start_from(tmp_path):
 
 @pytest.mark.parametrize('parallel', [1, 3])
 def test_only_so_many_run_at_a_time(tmp_path, parallel):
-  running = tmp_path / 'running'
-  running.mkdir()
+  for name in ('started', 'running'):
+    (tmp_path / name).mkdir()
   code = f"""
 import os, pathlib, time
-own = pathlib.Path({str(running)!r}) / str(os.getpid())
-own.touch()
-time.sleep(0.3)
-number = len(list(own.parent.iterdir()))
-(own.parent.parent / f'most{{os.getpid()}}').write_text(str(number))
-own.unlink()
+folder, own = pathlib.Path({str(tmp_path)!r}), str(os.getpid())
+(folder / 'running' / own).touch()
+(folder / 'started' / own).touch()
+while len(list((folder / 'started').iterdir())) < {parallel}:
+  time.sleep(0.01)
+time.sleep(0.2)  # one too many would come now
+number = len(list((folder / 'running').iterdir()))
+(folder / f'most{{own}}').write_text(str(number))
+(folder / 'running' / own).unlink()
 FINISH"""
   todo = [trials.fake(tmp_path, f't{i}', code) for i in range(4)]
   assert launch(todo, parallel=parallel).exit_code == 0
@@ -149,14 +153,15 @@ def test_a_signal_stops_all_and_starts_none(tmp_path, number):
   assert signal.getsignal(number) == before
 
 
-def test_a_trial_that_another_process_works_on_is_waited_for(tmp_path):
+def test_a_trial_that_another_process_works_on_is_waited_for(tmp_path, caplog):
+  caplog.set_level(logging.INFO)
   todo = [trials.fake(tmp_path, 'a', 'raise SystemExit(9)')]
   folder = pathlib.Path(todo[0].workdir)
   folder.mkdir()
   workdir.hold(folder)
 
   def finish():
-    time.sleep(0.5)
+    wait_for(lambda: 'another process works on it' in caplog.text)
     workdir.write_done(folder, {'line': 'theirs', 'steps': 1})
     workdir.release(folder)
 
@@ -165,6 +170,76 @@ def test_a_trial_that_another_process_works_on_is_waited_for(tmp_path):
   assert launch(todo).line() == '1 done'
   thread.join()
   assert not states.logs(todo[0]).exists()  # nothing was started
+
+
+def test_a_signal_ends_waiting_for_another_process(tmp_path, caplog):
+  caplog.set_level(logging.INFO)
+  todo = [trials.fake(tmp_path, 'a', 'raise SystemExit(9)')]
+  folder = pathlib.Path(todo[0].workdir)
+  folder.mkdir()
+  workdir.hold(folder)
+
+  def send():
+    wait_for(lambda: 'another process works on it' in caplog.text)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  thread = threading.Thread(target=send)
+  thread.start()
+  outcome = launch(todo)
+  thread.join()
+  workdir.release(folder)
+  assert (outcome.line(), outcome.exit_code) == ('1 stopped', 75)
+
+
+def test_who_was_faster_by_a_moment_is_waited_for(tmp_path, caplog):
+  """Two launchers start a trial; the second one finds its folder held."""
+  caplog.set_level(logging.INFO)
+  code = f"""
+import pathlib, sys, time
+folder = pathlib.Path({str(tmp_path)!r})
+(folder / 'started').touch()
+while not (folder / 'held').exists():
+  time.sleep(0.01)
+sys.exit(2)"""
+  todo = [trials.fake(tmp_path, 'a', code)]
+  folder = pathlib.Path(todo[0].workdir)
+  folder.mkdir()
+
+  def win():
+    wait_for((tmp_path / 'started').exists)
+    workdir.hold(folder)
+    (tmp_path / 'held').touch()
+    wait_for(lambda: 'another process works on it' in caplog.text)
+    workdir.write_done(folder, {'line': 'theirs', 'steps': 1})
+    workdir.release(folder)
+
+  thread = threading.Thread(target=win)
+  thread.start()
+  assert launch(todo).line() == '1 done'
+  thread.join()
+  assert states.read_end(todo[0]) is None
+
+
+def test_a_launcher_that_fails_leaves_no_trial_running(tmp_path, monkeypatch):
+  flag = tmp_path / 'flag'
+  bad = f"""
+import pathlib, sys, time
+while not pathlib.Path({str(flag)!r}).exists():
+  time.sleep(0.01)
+sys.exit(2)"""
+  asked = tmp_path / 'asked'
+  sleep = SLEEP.format(flag=str(flag)).replace(
+    'sys.exit(75)', f'(pathlib.Path({str(asked)!r}).touch(), sys.exit(75))'
+  )
+  todo = [trials.fake(tmp_path, 'bad', bad), trials.fake(tmp_path, 'b', sleep)]
+
+  def fail(*_):
+    raise OSError('no space left')
+
+  monkeypatch.setattr(states, 'write_end', fail)
+  with pytest.raises(OSError, match='no space left'):
+    launch(todo, parallel=2)
+  assert asked.exists()
 
 
 def test_processes_are_told_of_each_other(tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import signal
 import sys
 import time
 
@@ -159,8 +160,12 @@ FINISH"""
 
 
 @pytest.mark.slow
-def test_a_job_whose_time_is_up_is_saved_and_requeued(tmp_path):
-  """The job gets submitit's signal, as from Slurm; the trial a SIGTERM."""
+@pytest.mark.parametrize('number', [slurm.requeue_signal(), signal.SIGTERM])
+def test_a_job_whose_time_is_up_is_saved_and_requeued(tmp_path, number):
+  """The job gets a signal, as from Slurm, and the trial a SIGTERM.
+
+  Slurm signals the whole group of the job, to which the trial does not belong.
+  """
   code = f"""
 import os, pathlib, signal, sys, time
 folder = pathlib.Path({str(tmp_path)!r})
@@ -171,7 +176,9 @@ def stop(*_):
 
 if not (folder / 'saved').exists():
   signal.signal(signal.SIGTERM, stop)
-  (folder / 'job').write_text(str(os.getppid()))
+  own = os.getpid() == os.getsid(0)
+  (folder / 'job.partial').write_text(f'{{os.getppid()}} {{own}}')
+  (folder / 'job.partial').rename(folder / 'job')
   time.sleep(60)
 FINISH"""
   trial = trials.fake(tmp_path, 'a', code)
@@ -180,10 +187,12 @@ FINISH"""
   job = executor.submit(slurm.Job(), trial)
   running = tmp_path / 'job'
   for _ in range(600):
-    if running.exists() and running.read_text():
+    if running.exists():
       break
     time.sleep(0.1)
-  os.kill(int(running.read_text()), slurm.requeue_signal())
+  process, has_own_session = running.read_text().split()
+  assert has_own_session == 'True'
+  os.kill(int(process), number)
   job.wait()
   assert (tmp_path / 'saved').exists()
   assert states.is_done(trial), print_log([trial])

@@ -79,3 +79,9 @@ def test_without_xmanager(tmp_path, monkeypatch):
     xmanager.launch([trials.fake(tmp_path, 'a')], xmanager.Options(image='i'))
   with pytest.raises(ValueError, match='needs image=NAME'):
     xmanager.Options()
+
+
+def test_a_trial_of_several_nodes_is_refused(tmp_path):
+  todo = [trials.fake(tmp_path, 'a', num_devices=512)]
+  with pytest.raises(ValueError, match='a mesh of 512 devices, more than'):
+    xmanager.launch(todo, xmanager.Options(image='image'))
