@@ -61,7 +61,8 @@ def quickly(step):
 
 def planned(config, shape, names):
   mesh = Mesh(*shape)
-  setting = measure.Setting(CHIPS, mesh, MODEL)
+  chips = topology.parse(f'h100:{mesh.size}')
+  setting = measure.Setting(chips, mesh, MODEL)
   made = sharding.make_mesh(*shape)
   with jax.set_mesh(made):
     return {
@@ -71,16 +72,27 @@ def planned(config, shape, names):
     }
 
 
-def count_traces():
-  """How often three updates and the state they leave are compiled."""
+def what_moves():
+  """Leaves of a state that an update leaves elsewhere than it found them.
+
+  The next update would be compiled anew for them.
+  """
   mesh = sharding.make_mesh(2, 2, 2)
   with jax.set_mesh(mesh):
     step, make_state, batch = updates.pretrain_case(SMALL)
-    jitted = jax.jit(step, donate_argnums=0, compiler_options=QUICK)
     state = session.place(make_state(), mesh)
-    for _ in range(3):
-      state, _ = jitted(state, *batch)
-    return jitted._cache_size()
+    compiled = (
+      jax.jit(step, donate_argnums=0)
+      .lower(state, *batch)
+      .compile(compiler_options=QUICK)
+    )
+  before = state_lib.leaves_by_path(state)
+  after = state_lib.leaves_by_path(compiled.output_shardings[0])
+  return [
+    path
+    for path, leaf in before.items()
+    if not after[path].is_equivalent_to(leaf.sharding, leaf.ndim)
+  ]
 
 
 def decoding_layout():
@@ -110,6 +122,7 @@ def gathers_everything():
   def step(state, batch):
     hidden = ladder.forward(ladder.build(MODEL), state.params, batch).hidden
     logits = hidden.reshape(-1, 64) @ heads.unembed_matrix(state.params).T
+    logits = sharding.constrain(logits, 'batch', None)
     whole = jax.lax.with_sharding_constraint(logits, jax.P())
     moment = state.opt_state[1].mu['blocks']['up']['kernel']
     return whole, jax.lax.with_sharding_constraint(2 * moment, jax.P())
@@ -131,7 +144,7 @@ def main():
   results = {
     'pretrain': {str(m): planned(PRETRAIN, m, ['update']) for m in MESHES},
     'rlhf': planned(RLHF, (2, 2, 2), ['decode', 'update']),
-    'traces': count_traces(),
+    'moved': what_moves(),
     'misplaced': decoding_layout(),
     'bad': gathers_everything(),
   }

@@ -46,18 +46,24 @@ def test_no_logits_and_no_optimizer_state_are_gathered(results, mesh):
 def test_a_step_that_gathers_them_is_told(results):
   told = '\n'.join(results['bad'])
   assert 'of logits, f32[1280, 1536]' in told
-  assert 'all-gather of optimizer state' in told
+  assert 'all-gather of optimizer state, f32[2, 64, 192]' in told
 
 
-@pytest.mark.parametrize('mesh', ALL)
-def test_weights_are_gathered_and_gradients_summed(results, mesh):
-  """Twice a layer and matrix at least; a CPU sums and cuts, a TPU scatters."""
-  kinds = update(results, mesh)['collectives']
+@pytest.mark.parametrize('mesh', FSDP)
+def test_weights_are_gathered_and_gradients_summed_once(results, mesh):
+  """Layer by layer, in the forward and in the backward pass.
+
+  A CPU sums whole gradients, of which a chip then keeps its part; a TPU
+  scatters them (`golden/loop.hlo`).
+  """
+  row, size = update(results, mesh), int(mesh[4])
+  kinds = row['collectives']
   layers, matrices = 2, 6
-  assert kinds['all-gather']['number'] >= layers * matrices
-  sums = kinds.get('all-reduce', {}).get('number', 0)
-  sums += kinds.get('reduce-scatter', {}).get('number', 0)
-  assert sums >= matrices
+  assert kinds['all-gather']['number'] >= 2 * layers * matrices
+  gradients = 4 * row['parameters']
+  others = (size - 1) / size
+  summed = kinds['all-reduce']['bytes'] / (2 * others)
+  assert summed == pytest.approx(gradients, rel=0.02)
 
 
 def test_state_falls_as_one_over_fsdp(results):
@@ -74,14 +80,8 @@ def test_temporaries_fall_with_the_rows_of_a_chip(results):
 
 
 @pytest.mark.parametrize('mesh', ALL)
-def test_every_chip_does_its_part_of_the_work(results, mesh):
-  row = update(results, mesh)
-  assert row['useful_flops'] > 0.75
-  assert row['flops_executed'] == pytest.approx(
-    update(results, FSDP[0])['flops_executed']
-    * (2 / 8 if mesh in ('(1, 8, 1)', '(2, 2, 2)') else 2 / int(mesh[4])),
-    rel=0.05,
-  )
+def test_no_chip_does_the_work_of_another(results, mesh):
+  assert 0.95 < update(results, mesh)['useful_flops'] <= 1
 
 
 @pytest.mark.parametrize('step', ['decode', 'update'])
@@ -92,14 +92,15 @@ def test_reinforcement_learning_gathers_neither(results, step):
 
 
 def test_decoding_gathers_no_weights(results):
-  """All that the chips of a row exchange are sums of the stream."""
-  row = results['rlhf']['decode']
-  gathered = row['collectives'].get('all-gather', {'bytes': 0})['bytes']
-  assert gathered < 0.01 * row['memory']['decoding weights']
+  """A token gathers less than a tenth of what any half of them would be."""
+  row, new_tokens = results['rlhf']['decode'], 16
+  gathered = row['collectives']['all-gather']['bytes'] / new_tokens
+  assert 0 < gathered < 0.05 * row['memory']['decoding weights']
 
 
-def test_a_step_is_traced_once_because_state_stays_where_it_was(results):
-  assert results['traces'] == 1
+def test_an_update_leaves_state_where_it_was(results):
+  """So that a stage compiles its update once for each shape of a batch."""
+  assert results['moved'] == []
 
 
 def test_the_copy_to_decode_with_lies_where_the_plan_says(results):
