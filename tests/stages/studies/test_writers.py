@@ -38,9 +38,16 @@ def entered(seed=0):
   return arena.Entrants(line, PROMPTS, texts, scores, pathlib.Path)
 
 
-@pytest.fixture
-def judged(monkeypatch):
+@pytest.fixture(scope='module')
+def monkeypatch_module():
+  with pytest.MonkeyPatch.context() as patch:
+    yield patch
+
+
+@pytest.fixture(scope='module')
+def judged(monkeypatch_module):
   """A preference model without a model behind it."""
+  monkeypatch = monkeypatch_module
   monkeypatch.setattr(loading, 'load_run', lambda path: None)
   monkeypatch.setattr(
     policy_comparison,
@@ -51,9 +58,9 @@ def judged(monkeypatch):
   )
 
 
-@pytest.fixture
-def figure(judged, monkeypatch):
-  monkeypatch.setattr(
+@pytest.fixture(scope='module')
+def figure(judged, monkeypatch_module):
+  monkeypatch_module.setattr(
     elo,
     'entrants',
     lambda line, rates: arena.with_writers(
@@ -114,8 +121,8 @@ def test_a_slope_is_taken_on_every_resample():
   assert slope.draws.tolist() == [2.0, 4.0]
 
 
-@pytest.fixture
-def fig24(judged, monkeypatch):
+@pytest.fixture(scope='module')
+def fig24(judged, monkeypatch_module):
   def entrants(line, rate):
     whole = entered(line.seed)
     names = {policy: elo.name_of(policy, SIZES[-1]) for policy in LAPSES}
@@ -127,7 +134,7 @@ def fig24(judged, monkeypatch):
     )
     return arena.with_writers(own, pathlib.Path('pm'), [rate])
 
-  monkeypatch.setattr(writers, 'entrants', entrants)
+  monkeypatch_module.setattr(writers, 'entrants', entrants)
   config = dataclasses.replace(policies.writers(SMOKE), writer_lapses=(0.4,))
   return writers.fig24(config, pathlib.Path('made-up'))
 
