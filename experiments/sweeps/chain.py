@@ -32,7 +32,6 @@ ONE_DEVICE = {'loop.mesh_fsdp': 1, 'loop.mesh_tensor': 1}
 
 PM_FROM = {'init_from': 'pmp'}
 POLICY_FROM = {'policy_from': 'distill', 'pm_from': 'pm'}
-HELD_OUT_PM = 'held_out_pm'
 
 
 def to_pm(pm: Stage | None = None) -> tuple[Stage, ...]:
@@ -51,33 +50,6 @@ def to_rlhf(rlhf: Stage | None = None) -> tuple[Stage, ...]:
     Stage('distill', {'init_from': 'pretrain'}),
     rlhf or Stage('rlhf', POLICY_FROM),
   )
-
-
-def to_ablation(
-  varied: Mapping[str, Sequence[Value]],
-  fixed: Mapping[str, Value] | None = None,
-) -> tuple[Stage, ...]:
-  """Returns the stages of an ablation of RLHF.
-
-  Each policy is scored by a preference model of the other half of the
-  comparisons, too, so that a knob that fools the one that rewards shows.
-
-  Args:
-    varied: Key of RLHF's config -> the values it takes.
-    fixed: Keys of it that all trials share.
-  """
-  held_out = Stage(
-    'pm', PM_FROM, fixed={'data.span_start': 0.5}, name=HELD_OUT_PM
-  )
-  rlhf = Stage(
-    'rlhf',
-    {**POLICY_FROM, 'held_out_pm_from': HELD_OUT_PM},
-    varied=varied,
-    fixed=fixed or {},
-  )
-  *before, distill, last = to_rlhf(rlhf)
-  pm = Stage('pm', PM_FROM, fixed={'data.span_end': 0.5})
-  return (*before[:-1], pm, held_out, distill, last)
 
 
 def choice_of(

@@ -8,13 +8,13 @@ Arguments as in experiments/sweeps/chain.py. Both start from the
 policy, as a shared trunk must, so that they differ in nothing else.
 """
 
-from experiments.sweeps import chain
+from experiments.sweeps import ablation, chain
 from hh_jax.launch.sweep import Sweep
 
 
 def get_sweep(arg: str | None = None) -> Sweep:
   choice, values = chain.choice_of(arg)
-  stages = chain.to_ablation(
+  stages = ablation.to_ablation(
     {'share_trunk': (False, True)}, {'value_init': 'policy'}
   )
   return chain.sweep(stages, choice, values)

@@ -8,11 +8,11 @@ Arguments as in experiments/sweeps/chain.py. `pm` is its score, `fixed`
 is `missing_eot_value`, -1. The paper does not say.
 """
 
-from experiments.sweeps import chain
+from experiments.sweeps import ablation, chain
 from hh_jax.launch.sweep import Sweep
 
 
 def get_sweep(arg: str | None = None) -> Sweep:
   choice, values = chain.choice_of(arg)
-  stages = chain.to_ablation({'missing_eot_score': ('pm', 'fixed')})
+  stages = ablation.to_ablation({'missing_eot_score': ('pm', 'fixed')})
   return chain.sweep(stages, choice, values)

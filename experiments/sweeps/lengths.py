@@ -7,7 +7,7 @@
 Arguments as in experiments/sweeps/chain.py.
 """
 
-from experiments.sweeps import chain
+from experiments.sweeps import ablation, chain
 from hh_jax.launch.sweep import Sweep
 
 # Replies of nano rungs are short: the lab's have at most 40 tokens.
@@ -16,7 +16,7 @@ LENGTHS = {False: (32, 64, 128), True: (16, 24, 40)}
 
 def get_sweep(arg: str | None = None) -> Sweep:
   choice, values = chain.choice_of(arg)
-  stages = chain.to_ablation(
+  stages = ablation.to_ablation(
     {'sampling.max_new_tokens': LENGTHS[choice.is_nano]}
   )
   return chain.sweep(stages, choice, values)

@@ -7,11 +7,11 @@
 Arguments as in experiments/sweeps/chain.py. The paper's is 0.001.
 """
 
-from experiments.sweeps import chain
+from experiments.sweeps import ablation, chain
 from hh_jax.launch.sweep import Sweep
 
 
 def get_sweep(arg: str | None = None) -> Sweep:
   choice, values = chain.choice_of(arg)
-  stages = chain.to_ablation({'kl_coef': (0.0, 0.001, 0.01, 0.1)})
+  stages = ablation.to_ablation({'kl_coef': (0.0, 0.001, 0.01, 0.1)})
   return chain.sweep(stages, choice, values)

@@ -7,11 +7,11 @@
 Arguments as in experiments/sweeps/chain.py.
 """
 
-from experiments.sweeps import chain
+from experiments.sweeps import ablation, chain
 from hh_jax.launch.sweep import Sweep
 
 
 def get_sweep(arg: str | None = None) -> Sweep:
   choice, values = chain.choice_of(arg)
-  stages = chain.to_ablation({'whiten_rewards': (False, True)})
+  stages = ablation.to_ablation({'whiten_rewards': (False, True)})
   return chain.sweep(stages, choice, values)

@@ -11,7 +11,7 @@ robustness study.
 
 from configs import rlhf
 from configs.figures import policies
-from experiments.sweeps import chain
+from experiments.sweeps import ablation, chain
 from hh_jax.launch.sweep import Sweep
 
 # The paper halves every 100,000 samples; its robustness runs have 250,000.
@@ -23,7 +23,7 @@ def get_sweep(arg: str | None = None) -> Sweep:
   config = rlhf.build(choice)
   samples = config.num_iterations * config.data.batch_size
   updates = config.num_iterations * config.passes * config.minibatches
-  stages = chain.to_ablation(
+  stages = ablation.to_ablation(
     {
       'lr_halving': (0, max(config.data.batch_size, round(HALVING * samples))),
       'optimizer.warmup_steps': (0, max(1, round(policies.WARMUP * updates))),

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted(
   path
   for path in (ROOT / 'experiments' / 'sweeps').glob('*.py')
-  if path.stem not in ('__init__', 'chain')
+  if path.stem not in ('__init__', 'ablation', 'chain')
 )
 CHOICES = (
   'size=nano',

@@ -152,30 +152,6 @@ def test_unwhitened_advantages_are_returns_less_values():
   np.testing.assert_allclose(goal.advantages, gap, atol=1e-5)
 
 
-def test_whitened_rewards_are_rewards_over_their_spread_about_their_mean():
-  plain = dataclasses.replace(
-    CONFIG, whiten_advantages=False, discount=1.0, gae_lambda=1.0
-  )
-  white = dataclasses.replace(plain, whiten_rewards=True)
-  whole, goal, metrics = make_goal(plain)
-  _, scaled, others = make_goal(white)
-  mask = np.asarray(whole.mask)
-
-  def rewards(returns):
-    """Of a return that is the sum of what follows."""
-    following = np.pad(np.where(mask, returns, 0.0)[:, 1:], ((0, 0), (0, 1)))
-    return (np.asarray(returns) - following)[mask]
-
-  raw = rewards(goal.returns)
-  expected = (raw - raw.mean()) / raw.std() + raw.mean()
-  np.testing.assert_allclose(rewards(scaled.returns), expected, atol=1e-4)
-  assert abs(raw.std() - 1) > 0.1
-  # What people look at stays in units of the score.
-  np.testing.assert_array_equal(
-    others['rollout/score'], metrics['rollout/score']
-  )
-
-
 def test_a_fixed_score_replaces_that_of_replies_without_an_end():
   fixed = dataclasses.replace(
     CONFIG,
@@ -275,22 +251,6 @@ def test_the_value_network_moves_towards_the_returns():
   first = update()[1]['ppo/value_loss']
   last = update(times=6)[1]['ppo/value_loss']
   assert last < first
-
-
-def test_the_rate_halves_by_samples(monkeypatch):
-  asked = []
-  monkeypatch.setattr(
-    ppo_step.optimizer,
-    'make_optimizer',
-    lambda cfg, model, total, halving: asked.append((total, halving)),
-  )
-  monkeypatch.setattr(ppo_step.optax, 'partition', lambda *args: args)
-  config = dataclasses.replace(
-    CONFIG, num_iterations=10, passes=3, lr_halving=2 * NUM
-  )
-  ppo_step.make_ppo_optimizer(config, NETWORKS)
-  # Of either network: 3 passes of 2 updates on each of 10 rollouts.
-  assert asked == [(60, 12)] * 2
 
 
 def test_kl_estimates_of_the_rollout_are_sums_over_replies():
