@@ -327,10 +327,7 @@ def _verdict(met: table.Value) -> table.Value:
 
 
 def _reproducibility(run: run_lib.Run) -> layout.Section:
-  hashes = [
-    {'stage': stage, 'state_sha256': value}
-    for stage, value in run.mapping('state_sha256').items()
-  ]
+  hashes = layout.by_name(run.mapping('state_sha256'), 'stage')
   versions = layout.by_name(run.mapping('versions'), 'package')
   config = run.workdir / 'config.json'
   fields: list[run_lib.Row] = []

@@ -30,6 +30,7 @@ from hh_jax.lab import hhh_prompt as lab_prompt
 from hh_jax.lab import posts as lab_posts
 from hh_jax.lab import summaries as lab_summaries
 from hh_jax.lab import world as lab
+from hh_jax.stages import summaries
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
   Those of summaries are left out, taken alone or mixed in (section 5.2).
   """
   if data.world == 'hh':
-    found = _with_summaries(data)
+    found = summaries.read(data)
     if not 0 < data.num_examples < found.num_kept:
       return found
     ids = order.permutation(seed, 'comparisons', 0, found.num_kept)
@@ -114,11 +115,11 @@ def comparisons(data: DataConfig, seed: int) -> ComparisonSet:
 
 
 @functools.lru_cache(maxsize=2)
-def _lab_comparisons(total: int, summaries: str, seed: int) -> ComparisonSet:
+def _lab_comparisons(total: int, kind: str, seed: int) -> ComparisonSet:
   made = []
-  for side in SIDES if summaries != 'alone' else ():
+  for side in SIDES if kind != 'alone' else ():
     made.extend(lab.comparisons(seed, total // 2, side))
-  if summaries != 'none':
+  if kind != 'none':
     made.extend(lab_summaries.comparisons(seed, total))
   return ComparisonSet.from_list(made)
 
@@ -130,35 +131,6 @@ def has_summaries(data: DataConfig) -> bool:
   files = tranches.comparison_files(data.data_dir)
   return any(
     tranches.names_of(path)[1] == lab_summaries.TRANCHE for path in files
-  )
-
-
-def _with_summaries(data: DataConfig) -> ComparisonSet:
-  """Returns the comparisons of the files that the config asks for."""
-  found = comparisons_lib.read_comparisons(data.data_dir)
-  if data.summaries == 'mixed':
-    wanted = found.comparisons
-  else:
-    is_wanted = data.summaries == 'alone'
-    wanted = tuple(
-      item
-      for item in found.comparisons
-      if (item.tranche == lab_summaries.TRANCHE) == is_wanted
-    )
-  if data.summaries != 'none' and all(
-    item.tranche != lab_summaries.TRANCHE for item in wanted
-  ):
-    raise ValueError(
-      f'data.summaries={data.summaries} and {data.data_dir} has no file '
-      f'{lab_summaries.TRANCHE}.jsonl of comparisons'
-    )
-  if len(wanted) == found.num_kept:
-    return found
-  num_left = found.num_kept - len(wanted)
-  return dataclasses.replace(
-    found,
-    comparisons=wanted,
-    rejected={**found.rejected, 'of_other_kind': num_left},
   )
 
 
