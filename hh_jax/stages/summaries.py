@@ -1,4 +1,4 @@
-"""Comparisons of summaries in the files: left out, alone, or mixed in (§5.2)."""
+"""Comparisons of summaries in files: left out, alone or mixed in (§5.2)."""
 
 from __future__ import annotations
 
