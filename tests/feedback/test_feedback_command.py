@@ -1,5 +1,6 @@
 """The command line of the interface: one line for what is wrong, early."""
 
+import importlib
 import os
 import pathlib
 import re
@@ -9,10 +10,10 @@ import socket
 import subprocess
 import sys
 import threading
+import typing
 
 import pytest
 
-from hh_jax.config import PMConfig
 from hh_jax.config.feedback import (
   POLICIES,
   BestOfConfig,
@@ -201,7 +202,8 @@ def test_documented_commands_parse(command, monkeypatch):
   path = ROOT / f'{module.replace(".", "/")}.py'
   if module.startswith('experiments.'):
     monkeypatch.chdir(ROOT)
-    assert cli.parse(PMConfig, args)[1]
+    main = importlib.import_module(module).main
+    assert cli.parse(typing.get_type_hints(main)['config'], args)[1]
     return
   known = set(re.findall(r"add_argument\(\s*'--(\w+)'", path.read_text()))
   given = {arg[2:].partition('=')[0] for arg in args if arg.startswith('--')}
