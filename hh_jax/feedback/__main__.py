@@ -160,7 +160,8 @@ def serve(
       timeout_graceful_shutdown=_GRACE,
     )
   )
-  server.run(sockets=[listener])
+  with hold(flags.db):
+    server.run(sockets=[listener])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -169,8 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     config = parse_limits(flags.set)
     configs = [parse_policy(spec) for spec in flags.policy]
-    with hold(flags.db):
-      serve(flags, config, configs)
+    serve(flags, config, configs)
   except ImportError as error:
     print(f'error: {error}; install hh_jax[feedback]', file=sys.stderr)
     return 2

@@ -106,6 +106,5 @@ def test_a_server_that_cannot_store_is_asked_less_and_less(monkeypatch):
 
   monkeypatch.setattr(client.Client, '_stream', stream)
   monkeypatch.setattr(client.asyncio, 'sleep', sleep)
-  found = client.Client(None, 'http://host/join#token').follow(1)
-  assert asyncio.run(found) == 'done'
+  assert asyncio.run(CLIENT.follow(1)) == 'done'
   assert pauses == sorted(pauses) and pauses[-1] >= 4 * pauses[0]
