@@ -97,7 +97,7 @@ def planned(job: Job) -> Row:
   Raises:
     SystemExit: The planner failed, or no slice has room.
   """
-  too_small = []
+  too_small: list[str] = []
   for name, mesh in slices(job):
     plan = _run_planner([*job.arguments, *_mesh_flags(mesh)], name)
     if all(step['fits'] for step in plan['steps']):
