@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 
 from benchmarks import feedback, ledger
-from hh_jax.feedback import tranche
+from hh_jax.stages import tranche_files
 from tests.feedback.site import running
 
 
@@ -72,9 +72,11 @@ def test_the_books_notice_which_reply_was_chosen(tmp_path, monkeypatch):
   good = ledger.reconcile(db, [book])
   assert (good['acknowledged'], good['exported']) == (2, 2)
   assert not any(good[fault] for fault in ledger.FAULTS)
-  right = tranche._pair
+  right = tranche_files.pair
   monkeypatch.setattr(
-    tranche, '_pair', lambda prompt, *texts: right(prompt, *reversed(texts))
+    tranche_files,
+    'pair',
+    lambda prompt, *texts: right(prompt, *reversed(texts)),
   )
   found = ledger.reconcile(db, [book])
   assert found['not_exported'] == found['exported_unknown'] == 2
