@@ -85,8 +85,8 @@ def hold(db: str) -> Iterator[None]:
   from hh_jax.feedback import database
 
   file = database.file_of(db)
-  if file is None:
-    yield
+  if file is None or not file.parent.is_dir():
+    yield  # what is wrong with the folder is the database's to say
     return
   with file.with_name(file.name + '.lock').open('wb') as lock:
     try:
@@ -141,26 +141,26 @@ def serve(
   console.show_log()
   build.require(configs)
   listener = _bind(flags.host, flags.port)
-  opened = database.open_database(flags.db)
-  secret = security.load_secret(flags.db)
-  port = listener.getsockname()[1]
-  base = flags.public_url.rstrip('/') or f'http://{flags.host}:{port}'
-  made = app.make_app(
-    config, opened, build.build(configs), secret, flags.public_url
-  )
-  for line in links(opened, base, flags.demo):
-    print(line, flush=True)
-  print(f'serving on {base}', flush=True)
-  server = uvicorn.Server(
-    uvicorn.Config(
-      made,
-      access_log=False,
-      log_level='warning',
-      server_header=False,
-      timeout_graceful_shutdown=_GRACE,
-    )
-  )
   with hold(flags.db):
+    opened = database.open_database(flags.db)
+    secret = security.load_secret(flags.db)
+    port = listener.getsockname()[1]
+    base = flags.public_url.rstrip('/') or f'http://{flags.host}:{port}'
+    made = app.make_app(
+      config, opened, build.build(configs), secret, flags.public_url
+    )
+    for line in links(opened, base, flags.demo):
+      print(line, flush=True)
+    print(f'serving on {base}', flush=True)
+    server = uvicorn.Server(
+      uvicorn.Config(
+        made,
+        access_log=False,
+        log_level='warning',
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+      )
+    )
     server.run(sockets=[listener])
 
 
