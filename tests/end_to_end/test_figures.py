@@ -50,10 +50,12 @@ def test_figures_share_models(figures):
   kinds = [name.split('-')[0] for name in toy_figures.models_in(workdir)]
   assert kinds.count('pretrain') == 2  # sizes
   assert kinds.count('distill') == 3  # each from itself, nano0 from nano1
-  # nano0 against the train-PM of either size and nano1 against its own; nano0
-  # on helpful prompts alone, against the train-PMs of both sides and of one.
+  # In the figure of two sizes nano0 against the train-PM of either and nano1
+  # against its own, all from π0s that nano1 taught. In those of one size nano0
+  # against its own; on helpful prompts alone against that, and against the one
+  # of helpful comparisons.
   # Online: two iterations, a helpful-only policy of all tranches, two arms.
-  assert kinds.count('rlhf') == 5 + 5
+  assert kinds.count('rlhf') == 3 + 3 + 5
 
 
 @pytest.mark.parametrize('name', toy_figures.FIGURES)
