@@ -326,6 +326,7 @@ def summary(records: Mapping[str, Any]) -> str:
 def digest(config: OnlineConfig) -> str:
   """A short hash of all that makes an iteration, but its number and tranche."""
   whole: dict[str, Any] = {name: getattr(config, name) for name in OWN}
+  whole['teacher'] = config.teacher_size  # π0's, which no stage's config names
   stages: dict[str, Any] = {
     name: value
     for name, value in vars(config).items()

@@ -56,11 +56,17 @@ def test_another_config_has_another_folder(tmp_path):
       {},
       {'conversations': 13},
       {'harmless_share': 0.5},
+      {'teacher': 'nano1'},
       {'pmp': dataclasses.replace(CONFIG.pmp, num_posts=21)},
     )
   }
-  assert len(names) == 4
-  for change in ({'iteration': 5}, {'record': 'a.json'}, {'num_test': 3}):
+  assert len(names) == 5
+  for change in (
+    {'iteration': 5},
+    {'record': 'a.json'},
+    {'num_test': 3},
+    {'teacher': ''},  # the largest, which it is
+  ):
     other = loop(tmp_path, dataclasses.replace(CONFIG, **change))
     assert other.folder == loop(tmp_path).folder
 
