@@ -148,9 +148,7 @@ def fig16(config: OnlineConfig, workdir: pathlib.Path) -> dict[str, Any]:
   if config.world == 'lab':
     last = values['difference'][-1]
     values['targets'] = [
-      targets.above(
-        'Elo of the mix less base at the end, low end', last['elo'][0], 0.0
-      )
+      targets.above('Elo of the mix less base at the end', last['elo'], 0.0)
     ]
   return values
 

@@ -9,6 +9,7 @@ import pytest
 from configs.figures import policies
 from configs.presets import Choice
 from hh_jax.data import comparisons as comparisons_lib
+from hh_jax.stages import targets
 from hh_jax.stages.conversations import Exchange
 from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stages.studies import online_elo, online_mix, online_sources
@@ -93,6 +94,21 @@ def test_the_arms_are_of_one_size_and_the_mix_is_even():
   parts['base'] = parts['base'][:30]
   found = online_mix.arms(parts, seed=0)
   assert [len(own) for own in found.values()] == [30, 30]
+
+
+def test_a_lead_of_the_mix_within_its_interval_is_not_shown(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(online_mix.policy_lineage, 'largest', lambda *_: [])
+  for lead, met in (
+    ([1.0, 5.0, 9.0], True),
+    ([-1.0, 5.0, 9.0], targets.NOT_SHOWN),
+    ([-9.0, -5.0, -1.0], False),
+  ):
+    rows = {'difference': [{'samples': 8, 'elo': lead}]}
+    monkeypatch.setattr(online_mix, 'courses', lambda *_, found=rows: found)
+    (target,) = online_mix.fig16(CONFIG, tmp_path)['targets']
+    assert (target['value'], target['met']) == (lead, met)
 
 
 def test_released_files_are_told_apart_by_name(tmp_path):
