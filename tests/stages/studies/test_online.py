@@ -12,7 +12,12 @@ from hh_jax.data import comparisons as comparisons_lib
 from hh_jax.stages import targets
 from hh_jax.stages.conversations import Exchange
 from hh_jax.stages.policy_lineage import PolicyLineage
-from hh_jax.stages.studies import online_elo, online_mix, online_sources
+from hh_jax.stages.studies import (
+  online_elo,
+  online_log_probs,
+  online_mix,
+  online_sources,
+)
 from hh_jax.stages.studies.online_elo import Contest
 from hh_jax.stages.studies.online_sources import Last
 from hh_jax.stats import elo
@@ -34,7 +39,7 @@ def contest(num=6000, shift=0.0):
     won = rng.random() < 1 / (1 + np.exp(own[1] - own[0]))
     exchanges.append(
       Exchange(
-        samples.dialogue('A?'),
+        samples.dialogue(f'{number // 2}?'),
         'helpful',
         number // 2,
         number % 2 + 1,
@@ -72,7 +77,43 @@ def test_unsure_choices_are_no_games_and_equal_texts_ties():
   assert (games.first_won == 0.5).sum() == 20
   assert (games.num_equal, games.num_weak) == (20, 80)
   assert len(held.by_pm().first) == 1000
-  assert set(games.conversation) <= set(range(500))
+  assert len(set(held.clusters)) == 500
+  assert set(games.conversation) <= set(held.clusters)
+
+
+def test_scores_and_choices_are_resampled_together(monkeypatch):
+  monkeypatch.setattr(online_elo, 'predicted', lambda found: [])
+  found = online_elo.estimates([contest(600)])
+  for scored, chosen in zip(
+    found[online_elo.DIALOGUES], found[online_elo.CHOICES], strict=True
+  ):
+    assert np.corrcoef(scored.draws, chosen.draws)[0, 1] > 0.5
+
+
+def test_a_policy_without_a_reply_is_named():
+  held = contest(20)
+  held = dataclasses.replace(
+    held, exchanges=held.exchanges[:1], scores=held.scores[:1]
+  )
+  with pytest.raises(ValueError, match='not all answered in 1 conv'):
+    held.mean_scores()
+
+
+def test_pairs_of_two_seeds_are_one_where_their_conversation_is():
+  found = [
+    online_log_probs.pairs_of(dataclasses.replace(LINE, seed=seed))
+    for seed in (0, 1)
+  ]
+  for name in ('helpful', 'harmless', online_log_probs.HHH):
+    firsts, keys = zip(
+      *(
+        ({item.prompt.first_human for item in items}, set(keys.tolist()))
+        for items, keys in (own[name] for own in found)
+      ),
+      strict=True,
+    )
+    assert len(keys[0]) == len(firsts[0]) > 1
+    assert len(keys[0] & keys[1]) == len(firsts[0] & firsts[1])
 
 
 def test_the_arms_are_of_one_size_and_the_mix_is_even():
