@@ -44,11 +44,7 @@ def policy_of(
 ) -> pathlib.Path:
   """Folder of a policy whose snapshots are all kept."""
   config = config_of(line)
-  loop = dataclasses.replace(
-    config.rlhf.loop,
-    checkpoint_every=config.snapshot_steps[0],
-    keep_checkpoints=config.rlhf.num_iterations,
-  )
+  loop = dataclasses.replace(config.rlhf.loop, keep_steps=config.snapshot_steps)
   return line.policy(pm, loop=loop, **changes)
 
 

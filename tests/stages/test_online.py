@@ -10,7 +10,7 @@ from configs.figures import policies
 from configs.presets import Choice
 from hh_jax import config as config_lib
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.stages import inputs, online, online_models, tranche_files
+from hh_jax.stages import inputs, online, online_models, rlhf, tranche_files
 from hh_jax.stages.online import Iteration, Online
 from hh_jax.stages.policy_lineage import PolicyLineage
 from tests.data import samples
@@ -69,6 +69,24 @@ def test_another_config_has_another_folder(tmp_path):
   ):
     other = loop(tmp_path, dataclasses.replace(CONFIG, **change))
     assert other.folder == loop(tmp_path).folder
+
+
+def test_policies_with_other_snapshots_have_folders_of_their_own(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(PolicyLineage, 'distilled', lambda _: tmp_path / 'pi0')
+  asked = []
+  monkeypatch.setattr(rlhf, 'run', lambda config, _: asked.append(config))
+  folders = set()
+  for number in (1, 2):
+    config = dataclasses.replace(CONFIG, snapshots=number)
+    line = loop(tmp_path, config).line
+    folders.add(online_models.policy_of(line, tmp_path / 'pm'))
+  assert len(folders) == 2
+  assert [own.loop.keep_steps for own in asked] == [(2,), (1, 2)]
+  # How often a run that is killed goes back is another matter.
+  every = {own.loop.checkpoint_every for own in asked}
+  assert every == {CONFIG.rlhf.loop.checkpoint_every}
 
 
 def test_all_tranches_are_gathered_under_names_of_their_own(tmp_path):
