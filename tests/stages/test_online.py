@@ -190,6 +190,14 @@ def test_what_a_config_refuses(change, said):
     dataclasses.replace(CONFIG, **{'iteration': 0, **change})
 
 
+def test_the_rate_is_halved_as_in_the_paper():
+  own = policies.online(Choice('hh', '52b', 'full')).rlhf
+  samples = own.num_iterations * own.data.batch_size
+  assert samples > 2 * own.lr_halving == 200_000
+  assert (own.optimizer.schedule, own.optimizer.warmup_steps) == ('constant', 0)
+  assert CONFIG.rlhf.lr_halving == 0
+
+
 def test_snapshots_are_even_and_end_with_the_policy():
   config = policies.online(Choice('lab', 'nano2', 'full'))
   assert config.snapshot_steps == (20, 40, 60, 80)
