@@ -9,7 +9,7 @@ import pytest
 from configs.figures import policies
 from configs.presets import Choice
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.stages import targets
+from hh_jax.stages import inputs, rlhf, targets, worlds
 from hh_jax.stages.conversations import Exchange
 from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stages.studies import (
@@ -135,6 +135,44 @@ def test_the_arms_are_of_one_size_and_the_mix_is_even():
   parts['base'] = parts['base'][:30]
   found = online_mix.arms(parts, seed=0)
   assert [len(own) for own in found.values()] == [30, 30]
+
+
+def test_arms_have_their_own_prompts_and_share_held_out_ones(
+  tmp_path, monkeypatch
+):
+  for name in online_sources.SOURCES:
+    rows = [samples.row(f'{name} {n}?', 'Yes.', 'No.') for n in range(60)]
+    samples.write(tmp_path / 'data' / f'helpful-{name}' / 'train.jsonl', rows)
+  config = dataclasses.replace(
+    policies.online(Choice('hh', 'nano0', 'smoke')),
+    data_dir=str(tmp_path / 'data'),
+  )
+  trained = {}
+
+  def describe(folder):
+    own = trained.get(folder)
+    values = {} if own is None else dataclasses.asdict(own)
+    result = {'num_comparisons': 1}
+    return inputs.Description(folder, 'made-up', values, {}, '', result)
+
+  monkeypatch.setattr(inputs, 'describe', describe)
+  monkeypatch.setattr(PolicyLineage, 'distilled', lambda _: tmp_path / 'pi0')
+  monkeypatch.setattr(online_mix.online_models, 'pm_on', lambda _, own: own)
+  monkeypatch.setattr(
+    rlhf, 'run', lambda config, folder: trained.update({folder: config})
+  )
+  runs = online_mix.arms_of(PolicyLineage(config, 'nano0', 0, tmp_path)).runs
+  sources = {
+    arm: {
+      prompt.dialogue.first_human.split()[0]
+      for prompt in worlds.prompts(run.config.data, 0, 999, 0.0, False)
+    }
+    for arm, run in runs.items()
+  }
+  assert sources[online_mix.ALONE] == {online_sources.BASE}
+  assert sources[online_mix.MIX] == set(online_sources.SOURCES)
+  alone, mix = (run.prompts for run in runs.values())
+  assert alone == mix
 
 
 def test_a_lead_of_the_mix_within_its_interval_is_not_shown(
