@@ -168,7 +168,7 @@ def test_a_preference_model_that_does_not_match_is_named(
     'pi0': inputs.Description(tmp_path, 'distill', {}, {}, 'same', {}),
     'pm': inputs.Description(tmp_path, stage, {}, {}, tokenizer, {}),
   }
-  monkeypatch.setattr(inputs, 'describe', lambda name, _: runs[name])
+  monkeypatch.setattr(inputs, 'describe_any', lambda name, _: runs[name])
   monkeypatch.setattr(PolicyLineage, 'distilled', lambda _: 'pi0')
   with pytest.raises(ValueError, match=said):
     online_models.describe_all(loop(tmp_path).line, [pathlib.Path('pm')], [])
