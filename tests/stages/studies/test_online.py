@@ -9,7 +9,7 @@ import pytest
 from configs.figures import policies
 from configs.presets import Choice
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.stages import inputs, rlhf, targets, worlds
+from hh_jax.stages import inputs, rlhf, sources, targets, worlds
 from hh_jax.stages.conversations import Exchange
 from hh_jax.stages.policy_lineage import PolicyLineage
 from hh_jax.stages.studies import (
@@ -155,6 +155,7 @@ def test_arms_have_their_own_prompts_and_share_held_out_ones(
     result = {'num_comparisons': 1}
     return inputs.Description(folder, 'made-up', values, {}, '', result)
 
+  monkeypatch.setattr(sources, 'identity', lambda _: '')  # no text is there
   monkeypatch.setattr(inputs, 'describe', describe)
   monkeypatch.setattr(PolicyLineage, 'distilled', lambda _: tmp_path / 'pi0')
   monkeypatch.setattr(online_mix.online_models, 'pm_on', lambda _, own: own)
@@ -162,15 +163,15 @@ def test_arms_have_their_own_prompts_and_share_held_out_ones(
     rlhf, 'run', lambda config, folder: trained.update({folder: config})
   )
   runs = online_mix.arms_of(PolicyLineage(config, 'nano0', 0, tmp_path)).runs
-  sources = {
+  answered = {
     arm: {
       prompt.dialogue.first_human.split()[0]
       for prompt in worlds.prompts(run.config.data, 0, 999, 0.0, False)
     }
     for arm, run in runs.items()
   }
-  assert sources[online_mix.ALONE] == {online_sources.BASE}
-  assert sources[online_mix.MIX] == set(online_sources.SOURCES)
+  assert answered[online_mix.ALONE] == {online_sources.BASE}
+  assert answered[online_mix.MIX] == set(online_sources.SOURCES)
   alone, mix = (run.prompts for run in runs.values())
   assert alone == mix
 
