@@ -3,8 +3,9 @@
   python -m experiments.online --config=configs/online.py:world=lab,size=nano2 \
     --iteration=0 --workdir=runs/online
 
-Arguments as in configs/pretrain.py; nano is nano2. World hh needs
---config.data_dir=FOLDER, and --config.tranche=FOLDER from iteration 1 on.
+Arguments as in configs/pretrain.py; nano is nano2, taught by nano3. World
+hh needs --config.data_dir=FOLDER, and --config.tranche=FOLDER from iteration 1
+on.
 """
 
 import dataclasses

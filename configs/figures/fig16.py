@@ -3,8 +3,8 @@
   python -m experiments.figures.fig16 \
     --config=configs/figures/fig16.py:world=lab,size=nano --workdir=runs/figures
 
-Arguments as in configs/pretrain.py; nano is nano2. World hh needs
---config.data_dir=FOLDER.
+Arguments as in configs/pretrain.py; nano is nano2, taught by nano3. World
+hh needs --config.data_dir=FOLDER.
 """
 
 from configs import presets

@@ -3,8 +3,8 @@
   python -m experiments.figures.fig24 \
     --config=configs/figures/fig24.py:world=lab,size=nano --workdir=runs/figures
 
-Arguments as in configs/pretrain.py; nano is nano2. The lab alone has writers
-whose replies are known.
+Arguments as in configs/pretrain.py; nano is nano2, taught by nano3. The
+lab alone has writers whose replies are known.
 """
 
 from configs import presets

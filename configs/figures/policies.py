@@ -30,6 +30,7 @@ NUM_POINTS = 40  # of scores against √KL along a run
 KS = (1, 4, 16, 64)
 NUM_DISPLAY_SAMPLES = 17  # the median is taken [§6.1]
 NUM_SNAPSHOTS = 4  # of a policy in online training
+HALVING = 100_000  # samples after which its rate is halved [§B.1]
 
 
 def stages(
@@ -164,8 +165,11 @@ def writers(choice: presets.Choice) -> WritersConfig:
 def online(choice: presets.Choice) -> OnlineConfig:
   """Returns the config of online training and of figures 15, 16, 34 and 35.
 
-  K = 4, replies of 128 tokens and a context of 2048 for the preference models
-  [§B.3]. Deviation: there the rate is halved every 100,000 samples.
+  K = 4, replies of 128 tokens, a context of 2048 for the preference models
+  [§B.3], and a rate that is halved every so many samples [§B.1].
+
+  Deviation: nano rungs warm up and keep their rate, as in the robustness study;
+  their runs end long before it would be halved.
   """
   fields = stages(choice, is_largest_alone=True)
   base, best = rlhf.build(choice), fields['rejection']
@@ -176,6 +180,8 @@ def online(choice: presets.Choice) -> OnlineConfig:
     eval_first=0,
     **online_length(choice),
   )
+  if not choice.is_nano:
+    own = dataclasses.replace(own, optimizer=base.optimizer, lr_halving=HALVING)
   judge = fields.pop('pm')
   if not choice.is_nano:
     data = dataclasses.replace(judge.data, row_length=2048)

@@ -216,6 +216,7 @@ class LoopConfig:
   log_every: int = 10  # steps between log lines off a terminal
   checkpoint_every: int = 0  # steps; 0: only at the end
   keep_checkpoints: int = 3
+  keep_steps: tuple[int, ...] = ()  # whose checkpoints are made and stay beside
   max_bad_steps: int = 3  # in a row, skipped as not finite; then exit code 3
   watchdog: int = 20  # times the median step, but 10 minutes at least, until a
   # process whose step does not end says where it hangs and kills itself; 0: off
@@ -234,6 +235,10 @@ class LoopConfig:
       'mesh_data',
       'mesh_fsdp',
       'mesh_tensor',
+    )
+    require(
+      all(step > 0 for step in self.keep_steps),
+      f'keep_steps={self.keep_steps} must be positive',
     )
 
 

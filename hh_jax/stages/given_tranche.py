@@ -20,6 +20,9 @@ from typing import Any
 
 from hh_jax.stages import tranche_files
 
+TABLES = ('counts', 'rows', 'models', 'sha256')  # of export.json
+ANSWERED = ('chosen_model', 'rejected_model')  # in a sidecar
+
 
 def read(folder: str) -> dict[str, bytes]:
   """Returns the files of an export by their names.
@@ -30,18 +33,37 @@ def read(folder: str) -> dict[str, bytes]:
   root, spelled = pathlib.Path(folder), f'tranche {folder}'
   try:
     about = json.loads((root / tranche_files.ABOUT).read_text())
-    names = dict(about['sha256'])
-  except (OSError, ValueError, KeyError, TypeError) as error:
+    hashes = _hashes(about)
+  except (OSError, ValueError) as error:
     raise ValueError(
       f'{spelled} is no folder that hh_jax.feedback.export wrote ({error})'
     ) from None
   made = {tranche_files.ABOUT: (root / tranche_files.ABOUT).read_bytes()}
-  for name, digest in names.items():
+  for name, digest in hashes.items():
     path = root / name
     made[name] = path.read_bytes() if path.is_file() else b''
     if hashlib.sha256(made[name]).hexdigest() != digest:
       raise ValueError(f'{spelled}: {name} is not what was exported')
   return made
+
+
+def _hashes(about: Any) -> dict[str, str]:
+  """The SHA-256 of each file that `export.json` names.
+
+  Raises:
+    ValueError: It lacks a table, or a file is not of its folder.
+  """
+  tables = about if isinstance(about, dict) else {}
+  missing = [key for key in TABLES if not isinstance(tables.get(key), dict)]
+  if missing:
+    raise ValueError(f'{tranche_files.ABOUT} has no {" and no ".join(missing)}')
+  for name in sorted(tables['rows'].keys() | tables['sha256'].keys()):
+    path = pathlib.PurePosixPath(name)
+    if path.is_absolute() or '..' in path.parts:
+      raise ValueError(f'{name} is outside of it')
+    if name not in tables['sha256']:
+      raise ValueError(f'{tranche_files.ABOUT} has no hash of {name}')
+  return tables['sha256']
 
 
 def count_models(
@@ -56,6 +78,9 @@ def count_models(
 
   Returns:
     Comparisons by unknown model, and all with one.
+
+  Raises:
+    ValueError: Of some it is not said who answered.
   """
   specs = json.loads(made[tranche_files.ABOUT])['models']
   by_model: collections.Counter[str] = collections.Counter()
@@ -65,7 +90,12 @@ def count_models(
       continue
     for line in gzip.decompress(data).splitlines():
       row = json.loads(line)
-      models = {row['chosen_model'], row['rejected_model']} - {None}
+      if any(key not in row for key in ANSWERED):
+        raise ValueError(
+          f'{name} of the tranche does not say which models answered; only '
+          'comparisons between them are of an iteration from 1 on'
+        )
+      models = {row[key] for key in ANSWERED} - {None}
       unknown = [
         model
         for model in models

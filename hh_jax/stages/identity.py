@@ -76,6 +76,8 @@ def fingerprint(config: Any) -> dict[str, Any]:
   }
   if isinstance(config, PretrainConfig) and config.tokenizer:
     kept['tokenizer'] = Tokenizer.load(config.tokenizer).sha256
+  if config.loop.keep_steps:  # a finished run cannot make up for one it lacks
+    kept['keep_steps'] = config.loop.keep_steps
   return {
     **kept,
     'data': {**fields['data'], 'data_dir': ''},

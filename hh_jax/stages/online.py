@@ -256,11 +256,7 @@ class Online:
       made = given_tranche.read(str(folder / TRANCHE))
       by_model = self._count_models(made, earlier)
     pm = online_models.pm_on(line, comparisons)
-    prompts = {}
-    if self.config.world == 'hh':
-      data = online_models.data_in(self.config.rlhf.data, comparisons)
-      prompts = {'data': data}
-    policy = online_models.policy_of(line, pm, **prompts)
+    policy = online_models.policy_on(line, pm, comparisons)
     trained = inputs.describe(pm).result
     record = {
       'iteration': len(earlier),
@@ -326,6 +322,7 @@ def summary(records: Mapping[str, Any]) -> str:
 def digest(config: OnlineConfig) -> str:
   """A short hash of all that makes an iteration, but its number and tranche."""
   whole: dict[str, Any] = {name: getattr(config, name) for name in OWN}
+  whole['teacher'] = config.teacher_size  # π0's, which no stage's config names
   stages: dict[str, Any] = {
     name: value
     for name, value in vars(config).items()

@@ -39,16 +39,25 @@ def pm_on(
   return line.pm(data=data_in(line.config.pm.data, folder), **changes)
 
 
+def policy_on(
+  line: PolicyLineage, pm: pathlib.Path, folder: pathlib.Path, **changes: Any
+) -> pathlib.Path:
+  """Folder of a policy against the preference model of such comparisons.
+
+  Its prompts are those of the same comparisons. Deviation: the lab makes
+  prompts as it makes those of comparisons, without end.
+  """
+  if line.config.world == 'hh':
+    changes['data'] = data_in(line.config.rlhf.data, folder)
+  return policy_of(line, pm, **changes)
+
+
 def policy_of(
   line: PolicyLineage, pm: pathlib.Path, **changes: Any
 ) -> pathlib.Path:
   """Folder of a policy whose snapshots are all kept."""
   config = config_of(line)
-  loop = dataclasses.replace(
-    config.rlhf.loop,
-    checkpoint_every=config.snapshot_steps[0],
-    keep_checkpoints=config.rlhf.num_iterations,
-  )
+  loop = dataclasses.replace(config.rlhf.loop, keep_steps=config.snapshot_steps)
   return line.policy(pm, loop=loop, **changes)
 
 

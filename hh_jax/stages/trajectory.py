@@ -39,13 +39,16 @@ class Trajectory:
 
   line: PolicyLineage
   folder: pathlib.Path  # of the finished rlhf run
+  # Its own comparisons, which its prompts are of; None: those of the lineage.
+  comparisons: pathlib.Path | None = None
 
   @functools.cached_property
   def config(self) -> RLHFConfig:
     """What the policy was trained with; its files lie where they lie now."""
     found = inputs.describe(self.folder).config
     config = from_config_dict(RLHFConfig, found)
-    moved = dataclasses.replace(config.data, data_dir='')
+    own = self.comparisons if config.data.world == 'hh' else None
+    moved = dataclasses.replace(config.data, data_dir=str(own or ''))
     data = inputs.place_data(self.line.config, moved)
     return dataclasses.replace(config, data=data)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from os import PathLike
 from typing import Any, TypeVar
 
@@ -53,6 +53,7 @@ def save(
   step: int,
   fingerprint: Mapping[str, Any],
   keep: int = 3,
+  keep_steps: Collection[int] = (),
 ) -> Manifest:
   """Saves a tree of arrays as one step, then drops what it supersedes.
 
@@ -65,6 +66,7 @@ def save(
       are removed.
     fingerprint: JSON of what must be equal for a run to go on from here.
     keep: How many of the newest steps stay.
+    keep_steps: Steps that stay beside them.
   """
   import orbax.checkpoint as ocp
 
@@ -91,7 +93,7 @@ def save(
   distributed.wait('checkpoint-hashed')
   if is_first:
     files.write_atomic(folder / f'{step}{MANIFEST}', manifest.to_json())
-    _prune(folder, step, keep)
+    _prune(folder, step, keep, keep_steps)
   distributed.wait('checkpoint-published')
   return manifest
 
@@ -246,11 +248,13 @@ def _steps(folder: epath.Path, suffix: str) -> list[int]:
   return sorted((int(m[1]) for m in matches if m), reverse=True)
 
 
-def _prune(folder: epath.Path, step: int, keep: int) -> None:
-  """Leaves the `keep` newest published steps up to `step`, and no debris."""
-  published = [s for s in _steps(folder, MANIFEST) if s <= step][:keep]
-  kept = {str(s) for s in published}
-  kept |= {f'{s}{MANIFEST}' for s in published}
+def _prune(
+  folder: epath.Path, step: int, keep: int, keep_steps: Collection[int]
+) -> None:
+  """Leaves published steps up to `step`, the newest and those to keep."""
+  published = [s for s in _steps(folder, MANIFEST) if s <= step]
+  wanted = {*published[:keep], *(s for s in published if s in keep_steps)}
+  kept = {f'{s}{suffix}' for s in wanted for suffix in ('', MANIFEST)}
   # Folders sort before their manifests: a kill in between leaves a manifest
   # that does not verify, not a folder that seems to have lost its own.
   for child in sorted(folder.iterdir()):

@@ -92,8 +92,14 @@ def run_loop(
   Raises:
     SystemExit: Code 75, after a checkpoint, when asked to stop; code 3 after
       too many bad steps in a row.
-    ValueError: Damaged checkpoints, or those of another run.
+    ValueError: Damaged checkpoints, or those of another run; or a step that
+      is to be kept comes after the last.
   """
+  if any(step > total_steps for step in loop.keep_steps):
+    raise ValueError(
+      f'loop.keep_steps={loop.keep_steps} are not all of the {total_steps} '
+      f'steps of {stage}'
+    )
   restored = checkpoint.restore(workdir, state, fingerprint)
   state = state if restored is None else restored
   start = int(state.step)
@@ -117,10 +123,9 @@ def run_loop(
       # At once: what a hook reads off the state dies with its buffers.
       steps.put(done, {**values, **metrics_lib.to_numbers(found or {})})
       is_stopping = _is_stopping(stop, done)
-      is_due = loop.checkpoint_every and done % loop.checkpoint_every == 0
-      if is_stopping or is_due or done == total_steps:
+      if is_stopping or _is_due(loop, done) or done == total_steps:
         steps.flush()
-        _save(workdir, state, done, fingerprint, loop.keep_checkpoints)
+        _save(workdir, state, done, fingerprint, loop)
       if is_stopping:
         break
   if is_stopping:
@@ -133,10 +138,24 @@ def _save(
   state: RunState,
   done: int,
   fingerprint: Mapping[str, Any],
-  keep: int,
+  loop: LoopConfig,
 ) -> None:
   _check_step(state, done)
-  checkpoint.save(workdir, state, step=done, fingerprint=fingerprint, keep=keep)
+  checkpoint.save(
+    workdir,
+    state,
+    step=done,
+    fingerprint=fingerprint,
+    keep=loop.keep_checkpoints,
+    keep_steps=loop.keep_steps,
+  )
+
+
+def _is_due(loop: LoopConfig, done: int) -> bool:
+  """Whether a checkpoint is to be saved after a step that is not the last."""
+  if done in loop.keep_steps:
+    return True
+  return loop.checkpoint_every > 0 and done % loop.checkpoint_every == 0
 
 
 def _check_step(state: RunState, done: int) -> None:

@@ -65,6 +65,7 @@ def test_unknown_key_names_the_nearest():
     (config_lib.RLHFConfig, {'lr_halving': 9}, 'lr_halving=9 is less than'),
     (config_lib.RLHFConfig, {'sampling': {'top_p': 0.9}}, 'top_p=0.9: PPO'),
     (config_lib.PMConfig, {'loop': {'mesh_data': 3}}, 'not divisible by mesh'),
+    (config_lib.PMConfig, {'loop': {'keep_steps': (0,)}}, 'must be positive'),
     (config_lib.PMConfig, {'harmless_fraction': 1.5}, 'harmless_fraction=1.5'),
     (config_lib.EvaluateConfig, {'loop': {'mesh_fsdp': 2}}, 'on one device'),
     (config_lib.RejectionConfig, {'loop': {'mesh_tensor': 2}}, r'\(1, 1, 2\)'),

@@ -19,6 +19,7 @@ SCRIPTS = sorted(
   if path.stem not in ('__init__', 'sweep')
 )
 WITH_WORLDS = [name for name in SCRIPTS if name != 'public']
+WITH_STAGES = ('online', 'pipeline')  # whose data are those of their stages
 CHOICES = list(
   itertools.product(('lab', 'hh'), (*sizes.SIZES, 'nano'), presets.SCALES)
 )
@@ -45,7 +46,7 @@ def test_every_script_has_a_config_file():
 def test_it_builds_for_every_world_size_and_scale(name):
   for world, size, scale in CHOICES:
     config = build(name, f'world={world},size={size},scale={scale}')
-    data = config.pm.data if name == 'pipeline' else config.data
+    data = config.pm.data if name in WITH_STAGES else config.data
     assert data.world == world
     if world == 'lab':
       made = [
@@ -114,5 +115,5 @@ def test_help_tells_usage_and_keys(name, capsys, monkeypatch):
   cli.run(
     module.main, config_type, [name, '--help', f'--config=configs/{name}.py']
   )
-  key = 'seed=0' if name in WITH_WORLDS else 'remat=False'
+  key = {'online': 'seeds=(0,)', 'public': 'remat=False'}.get(name, 'seed=0')
   assert f'  --config.{key}\n' in capsys.readouterr().out

@@ -72,3 +72,28 @@ def test_what_is_no_export_is_named(tmp_path, text):
     (tmp_path / 'export.json').write_text(text)
   with pytest.raises(ValueError, match=r'is no folder that hh_jax\.feedback'):
     given_tranche.read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  'change, said',
+  [
+    ({'counts': None}, 'has no counts'),
+    ({'models': []}, 'has no models'),
+    ({'rows': None, 'sha256': None}, 'has no rows and no sha256'),
+    ({'rows': {'a.jsonl.gz': 1}}, r'has no hash of a\.jsonl\.gz'),
+    ({'sha256': {'../a': ''}}, r'\.\./a is outside of it'),
+    ({'sha256': {'/etc/hosts': ''}}, '/etc/hosts is outside of it'),
+  ],
+)
+def test_a_malformed_export_is_named(tmp_path, change, said):
+  about = {'counts': {}, 'rows': {}, 'models': {}, 'sha256': {}, **change}
+  (tmp_path / 'export.json').write_text(json.dumps(about))
+  with pytest.raises(ValueError, match=f'hh_jax.feedback.export.*{said}'):
+    given_tranche.read(str(tmp_path))
+
+
+def test_comparisons_that_name_no_model_are_of_no_iteration():
+  rows = [tranche_files.row_of(samples.comparison('A?'), 0.0)]
+  made = tranche_files.make(rows, 'base', {}, models={})
+  with pytest.raises(ValueError, match='does not say which models answered'):
+    given_tranche.count_models(made, [], [])

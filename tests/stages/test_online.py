@@ -10,7 +10,7 @@ from configs.figures import policies
 from configs.presets import Choice
 from hh_jax import config as config_lib
 from hh_jax.data import comparisons as comparisons_lib
-from hh_jax.stages import inputs, online, online_models, tranche_files
+from hh_jax.stages import inputs, online, online_models, rlhf, tranche_files
 from hh_jax.stages.online import Iteration, Online
 from hh_jax.stages.policy_lineage import PolicyLineage
 from tests.data import samples
@@ -56,13 +56,37 @@ def test_another_config_has_another_folder(tmp_path):
       {},
       {'conversations': 13},
       {'harmless_share': 0.5},
+      {'teacher': 'nano1'},
       {'pmp': dataclasses.replace(CONFIG.pmp, num_posts=21)},
     )
   }
-  assert len(names) == 4
-  for change in ({'iteration': 5}, {'record': 'a.json'}, {'num_test': 3}):
+  assert len(names) == 5
+  for change in (
+    {'iteration': 5},
+    {'record': 'a.json'},
+    {'num_test': 3},
+    {'teacher': ''},  # the largest, which it is
+  ):
     other = loop(tmp_path, dataclasses.replace(CONFIG, **change))
     assert other.folder == loop(tmp_path).folder
+
+
+def test_policies_with_other_snapshots_have_folders_of_their_own(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(PolicyLineage, 'distilled', lambda _: tmp_path / 'pi0')
+  asked = []
+  monkeypatch.setattr(rlhf, 'run', lambda config, _: asked.append(config))
+  folders = set()
+  for number in (1, 2):
+    config = dataclasses.replace(CONFIG, snapshots=number)
+    line = loop(tmp_path, config).line
+    folders.add(online_models.policy_of(line, tmp_path / 'pm'))
+  assert len(folders) == 2
+  assert [own.loop.keep_steps for own in asked] == [(2,), (1, 2)]
+  # How often a run that is killed goes back is another matter.
+  every = {own.loop.checkpoint_every for own in asked}
+  assert every == {CONFIG.rlhf.loop.checkpoint_every}
 
 
 def test_all_tranches_are_gathered_under_names_of_their_own(tmp_path):
@@ -144,7 +168,7 @@ def test_a_preference_model_that_does_not_match_is_named(
     'pi0': inputs.Description(tmp_path, 'distill', {}, {}, 'same', {}),
     'pm': inputs.Description(tmp_path, stage, {}, {}, tokenizer, {}),
   }
-  monkeypatch.setattr(inputs, 'describe', lambda name, _: runs[name])
+  monkeypatch.setattr(inputs, 'describe_any', lambda name, _: runs[name])
   monkeypatch.setattr(PolicyLineage, 'distilled', lambda _: 'pi0')
   with pytest.raises(ValueError, match=said):
     online_models.describe_all(loop(tmp_path).line, [pathlib.Path('pm')], [])
@@ -164,6 +188,14 @@ def test_a_preference_model_that_does_not_match_is_named(
 def test_what_a_config_refuses(change, said):
   with pytest.raises(ValueError, match=said):
     dataclasses.replace(CONFIG, **{'iteration': 0, **change})
+
+
+def test_the_rate_is_halved_as_in_the_paper():
+  own = policies.online(Choice('hh', '52b', 'full')).rlhf
+  samples = own.num_iterations * own.data.batch_size
+  assert samples > 2 * own.lr_halving == 200_000
+  assert (own.optimizer.schedule, own.optimizer.warmup_steps) == ('constant', 0)
+  assert CONFIG.rlhf.lr_halving == 0
 
 
 def test_snapshots_are_even_and_end_with_the_policy():

@@ -25,7 +25,7 @@ def make_state(step=0):
   return state.replace(step=jnp.int32(step))
 
 
-def save(workdir, *steps, keep=3):
+def save(workdir, *steps, keep=3, keep_steps=()):
   for step in steps:
     checkpoint.save(
       workdir,
@@ -33,6 +33,7 @@ def save(workdir, *steps, keep=3):
       step=step,
       fingerprint=FINGERPRINT,
       keep=keep,
+      keep_steps=keep_steps,
     )
 
 
@@ -234,6 +235,13 @@ def test_newest_steps_are_kept_and_foreign_files_spared(tmp_path):
     'notes.txt',
   }
   assert checkpoint.published_steps(tmp_path) == [4, 3]
+
+
+def test_steps_to_keep_stay_beside_the_newest(tmp_path):
+  save(tmp_path, 1, 2, 3, 4, 5, keep=1, keep_steps=(1, 3))
+  assert checkpoint.published_steps(tmp_path) == [5, 3, 1]
+  save(tmp_path, 2, keep=1, keep_steps=(1, 3))  # 3 is of an abandoned future
+  assert checkpoint.published_steps(tmp_path) == [2, 1]
 
 
 def test_saving_after_a_fallback_drops_the_abandoned_future(tmp_path):

@@ -62,6 +62,14 @@ def test_finished_runs_return_what_they_saved(tmp_path):
   assert float(state.params['x'][0]) == 6.0
 
 
+def test_steps_to_keep_are_saved_whenever_others_are(tmp_path):
+  fields = {'checkpoint_every': 2, 'keep_checkpoints': 1}
+  run(tmp_path, count, total_steps=7, keep_steps=(1, 4), **fields)
+  assert checkpoint.published_steps(tmp_path) == [7, 4, 1]
+  with pytest.raises(ValueError, match=r'\(1, 4\) are not all of the 3 steps'):
+    run(tmp_path / 'other', count, total_steps=3, keep_steps=(1, 4))
+
+
 def test_another_run_is_refused(tmp_path):
   run(tmp_path, count)
   with pytest.raises(ValueError, match="stage='toy' saved, 'pm' now"):

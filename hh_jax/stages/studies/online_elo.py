@@ -24,6 +24,7 @@ import numpy as np
 
 from hh_jax.config import OnlineConfig
 from hh_jax.data import mixtures
+from hh_jax.data.dialogue import conversation_keys
 from hh_jax.data.prompts import Prompt
 from hh_jax.evals import policy_games
 from hh_jax.evals.policy_games import PolicyGames
@@ -78,7 +79,8 @@ class Contest:
 
   @functools.cached_property
   def clusters(self) -> np.ndarray:
-    return np.array([one.conversation for one in self.exchanges])
+    """Key of each exchange's conversation, [N] int."""
+    return conversation_keys([one.prompt for one in self.exchanges])
 
   def games(self, first_won: np.ndarray, is_played: np.ndarray) -> PolicyGames:
     """The exchanges as games.
@@ -113,20 +115,32 @@ class Contest:
     won = 1 / (1 + np.exp(self.scores[:, 1] - self.scores[:, 0]))
     return self.games(won, np.ones(len(won), bool))
 
-  def mean_scores(self, seed: int) -> np.ndarray:
-    """Mean score of each policy less that of π0, then resampled, [Q, M]."""
-    num, each = len(self.names), self.players.reshape(-1)
-    cells = np.repeat(self.clusters, 2) * num + each
-    shape = int(self.clusters.max()) + 1, num
-    length = shape[0] * num
+  def mean_scores(self) -> np.ndarray:
+    """Mean score of each policy less that of π0, then resampled, [Q, M].
+
+    Resamples are those of the games: a conversation weighs the same in both.
+
+    Raises:
+      ValueError: A policy never answered.
+    """
+    num, size = len(self.names), 2 * len(self.exchanges)
+    clusters = np.repeat(self.clusters, 2)
+    keys = bootstrap.cluster_keys(clusters, size)
+    cells = bootstrap.cluster_index(clusters, size) * num
+    cells += self.players.reshape(-1)
     sums, counts = (
-      np.bincount(cells, weights, length).reshape(shape)
-      for weights in (self.scores.reshape(-1), np.ones(len(cells)))
+      np.bincount(cells, weights, len(keys) * num).reshape(-1, num)
+      for weights in (self.scores.reshape(-1), np.ones(size))
     )
-    totals = np.concatenate([sums, counts], 1)[np.unique(self.clusters)]
-    drawn = bootstrap.resampled_sums(totals, seeds.NUM_RESAMPLES, seed)
+    if not counts.sum(0).all():
+      raise ValueError(
+        f'of {", ".join(self.names)} not all answered in {len(keys)} '
+        'conversations; raise --config.conversations'
+      )
+    totals = np.concatenate([sums, counts], 1)
+    drawn = bootstrap.resampled_sums(totals, seeds.NUM_RESAMPLES, None, keys)
     whole = np.concatenate([totals.sum(0, keepdims=True), drawn])
-    means = whole[:, :num] / np.maximum(whole[:, num:], 1)
+    means = whole[:, :num] / whole[:, num:]
     return means - means[:, :1]
 
 
@@ -166,7 +180,7 @@ def estimates(held: Sequence[Contest]) -> dict[str, list[Estimate]]:
     )
   }
   snapshots = held[0].names[1:]
-  tables = [one.mean_scores(seed) for seed, one in enumerate(held)]
+  tables = [one.mean_scores() for one in held]
   return {
     PROMPTS: predicted([one.last for one in held]),
     DIALOGUES: [

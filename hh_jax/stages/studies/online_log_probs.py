@@ -20,6 +20,7 @@ import numpy as np
 from hh_jax.config import OnlineConfig
 from hh_jax.data import mixtures
 from hh_jax.data.comparisons import SIDES, Comparison
+from hh_jax.data.dialogue import conversation_keys
 from hh_jax.data.hhh import Item
 from hh_jax.evals import preference_accuracy
 from hh_jax.stages import (
@@ -37,7 +38,8 @@ from hh_jax.stages.studies.scaling import Rows
 from hh_jax.stats import seeds
 
 HHH = 'HHH'
-Pairs = dict[str, tuple[list[Item], np.ndarray]]  # with the cluster of each
+# With the key of each one's conversation, whichever seed met it.
+Pairs = dict[str, tuple[list[Item], np.ndarray]]
 
 log = logging.getLogger(__name__)
 
@@ -86,15 +88,18 @@ def pairs_of(line: PolicyLineage) -> Pairs:
   for side in SIDES:
     own = [item for item in test if item.side == side]
     if own:
-      clusters = preference_accuracy.clusters_of(own)
-      found[side] = [as_item(item) for item in own], clusters
+      found[side] = _keyed([as_item(item) for item in own])
   if config.world == 'lab' or config.hhh_file:
     data = inputs.place_data(config, config.pm.data)
     items = probes.hhh_items(data, line.seed, config.hhh_file, config.num_items)
-    found[HHH] = items, np.arange(len(items))
+    found[HHH] = _keyed(items)
   else:
     log.warning('no HHH evaluation: give --config.hhh_file for that line')
   return found
+
+
+def _keyed(items: list[Item]) -> tuple[list[Item], np.ndarray]:
+  return items, conversation_keys([item.prompt for item in items])
 
 
 def as_item(pair: Comparison) -> Item:

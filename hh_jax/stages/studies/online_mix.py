@@ -2,11 +2,15 @@
 
 1. A preference model of base comparisons alone, and one of as many, a third
    each of base, best-of-k and online comparisons; all helpful, all else equal.
-2. A policy against each. Its replies to the same held-out prompts meet those
-   of π0 and of every snapshot of either policy; the crowd chooses.
+2. A policy against each, on the prompts of the same comparisons. Its replies
+   to held-out prompts, which all share, meet those of π0 and of every snapshot
+   of either policy; the crowd chooses.
 
 Where there is no crowd the arms share one half of the conversations, and a
 preference model of the other half judges.
+
+Deviation: no prompts are generated beside; those of the lab are of no
+comparisons, and the same for both arms.
 
 Reference: Bai et al. 2022, section 4.5, figure 16 and footnote 15.
 """
@@ -86,8 +90,10 @@ def arms_of(line: PolicyLineage) -> Arms:
   runs, counts = {}, {}
   for arm, folder in comparisons_of(line).items():
     pm = online_models.pm_on(line, folder)
-    policy = online_models.policy_of(line, pm, harmless_fraction=HELPFUL)
-    runs[arm] = Trajectory(line, policy)
+    policy = online_models.policy_on(
+      line, pm, folder, harmless_fraction=HELPFUL
+    )
+    runs[arm] = Trajectory(line, policy, folder)
     counts[arm] = inputs.describe(pm).result['num_comparisons']
   return Arms(line, counts, runs)
 
@@ -148,9 +154,7 @@ def fig16(config: OnlineConfig, workdir: pathlib.Path) -> dict[str, Any]:
   if config.world == 'lab':
     last = values['difference'][-1]
     values['targets'] = [
-      targets.above(
-        'Elo of the mix less base at the end, low end', last['elo'][0], 0.0
-      )
+      targets.above('Elo of the mix less base at the end', last['elo'], 0.0)
     ]
   return values
 
