@@ -29,11 +29,16 @@ class Collective:
 
   kind: str
   shapes: tuple[hlo.Shape, ...]  # of the result on one chip
-  group: int  # chips that take part
+  members: Sequence[int]  # chips of the first group, as they are numbered
   axes: tuple[str, ...]  # of the mesh
   times: float
   depth: int  # loops around it
   source: str  # what the program says it is for
+
+  @property
+  def group(self) -> int:
+    """Chips that take part."""
+    return len(self.members)
 
   @property
   def bytes(self) -> float:
@@ -66,7 +71,7 @@ def find(
         Collective(
           kind,
           shapes,
-          len(members),
+          members,
           _axes(members, mesh_shape),
           step.times,
           step.depth,
