@@ -32,8 +32,8 @@ ASSUMPTIONS = (
   'the host, the input pipeline, checkpoints and failures cost nothing',
 )
 TORUS = (
-  'a ring gathers {link:.0f} GB/s along each axis of the {shape} torus that its '
-  'chips span'
+  'a ring gathers {link:.0f} GB/s along each axis of the {shape} torus that '
+  'its chips span'
 )
 NODES = (
   'a ring gathers {link:.0f} GB/s within a node of {node} GPUs, beyond it its '
