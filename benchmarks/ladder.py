@@ -151,7 +151,7 @@ def summed(steps: Sequence[Mapping[str, Any]]) -> Row:
   memory is of the fullest.
   """
   main = steps[-1]
-  each = [step['runs'] / main['runs'] for step in steps]
+  each = [1.0 if s is main else s['runs'] / main['runs'] for s in steps]
   seconds = sum(s['seconds'] * n for s, n in zip(steps, each, strict=True))
   useful = sum(
     s['mfu'] * s['seconds'] * n for s, n in zip(steps, each, strict=True)

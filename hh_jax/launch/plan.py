@@ -153,7 +153,7 @@ def main(args: Sequence[str]) -> int:
   print(describe.cost(made, request.price))
   print(describe.assumptions(made))
   if request.json:
-    made['cost'] = made['chip_hours'] * request.price or None
+    made['cost'] = (made['chip_hours'] or 0.0) * request.price or None
     files.write_atomic(
       pathlib.Path(request.json), json.dumps(made, indent=2) + '\n'
     )

@@ -72,8 +72,10 @@ def _time_lines(row: dict[str, Any]) -> Iterator[str]:
 
 
 def cost(plan: dict[str, Any], price: float) -> str:
-  """Chip-hours of the whole stage, and what they cost."""
+  """Chip-hours of the whole stage, and what they cost; or why not."""
   hours = plan['chip_hours']
+  if hours is None:
+    return f'stage: chip-hours not known: {"; ".join(plan["unpriced"])}'
   line = f'stage: {hours:,.1f} chip-hours'
   return f'{line}, {hours * price:,.0f} at {price:g} each' if price else line
 

@@ -54,6 +54,7 @@ def measure(step: StageStep, setting: Setting) -> Row:
     'context': step.context,
     'tokens': step.tokens,
     'runs': step.runs,
+    'unpriced': step.unpriced,
     'is_training': step.is_training,
     'parameters': abstract.num_parameters(step.held['weights']),
     'memory_chip': setting.topology.chip.memory,
@@ -149,7 +150,9 @@ def _time(work: roofline.Work, step: StageStep, setting: Setting) -> Row:
     else None,
     'mfu': roofline.mfu(step.flops, seconds, chips, setting.topology.chip),
     'tokens_per_second': step.tokens / seconds if seconds else 0.0,
-    'chip_hours': step.runs * seconds * chips / 3600,
+    'chip_hours': None
+    if step.runs is None
+    else step.runs * seconds * chips / 3600,
   }
 
 

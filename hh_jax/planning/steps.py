@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,7 +48,8 @@ class StageStep:
   context: int  # tokens of a row
   tokens: int  # read or sampled in one run
   flops: float  # needed for them, on all chips
-  runs: int  # in a whole stage
+  runs: int | None  # in a whole stage; None: the config does not say
+  unpriced: str = ''  # why not, and what to set
   trips: int = 1  # of a loop that ends when all replies do
   is_training: bool = True
 
@@ -148,13 +150,10 @@ def _preference(
 ) -> StageStep:
   """Comparisons that fill a row each."""
   pairs, length = config.data.batch_size, config.data.row_length
-  found = config.data.num_examples
-  if isinstance(config, PMConfig):
-    found = config.num_comparisons or found
-  else:
-    found = config.num_posts * config.pairs_per_post
-  runs = max(1, found // pairs)
-  tx = optimizer.make_optimizer(config.optimizer, model, runs)
+  runs = updates_of(config)
+  # Where the rate ends changes a constant of the program, not what it costs.
+  last = runs or max(1, config.optimizer.warmup_steps)
+  tx = optimizer.make_optimizer(config.optimizer, model, last)
   state = _state(abstract.params_of(model, has_head=True), tx, mesh)
   batch = abstract.packed(pairs, length, pairs, 2)
   step = preference.make_pm_step(ladder.build(model), tx, config.lm_coef)
@@ -167,7 +166,31 @@ def _preference(
     tokens=pairs * length,
     flops=3 * pairs * Counter(model).pass_over(0, length),
     runs=runs,
+    unpriced='' if runs else _unpriced(config),
   )
+
+
+def updates_of(config: PMConfig | PMPConfig) -> int | None:
+  """Updates of the one epoch; None where the config takes all there are.
+
+  Posts give as many pairs as they may; of a mixture without a total all
+  comparisons count.
+  """
+  data = config.data
+  if isinstance(config, PMConfig):
+    found, total = data.num_examples, config.num_comparisons
+  else:
+    pairs = config.pairs_per_post * (2 if config.binary else 1)
+    found, total = config.num_posts * pairs, 0
+  trained = (1 - data.test_fraction) * (data.span_end - data.span_start)
+  # A total is drawn from what is left after the test part.
+  count = total or round(found * trained)
+  return math.ceil(count / data.batch_size) or None
+
+
+def _unpriced(config: PMConfig | PMPConfig) -> str:
+  name = 'data.num_examples' if isinstance(config, PMConfig) else 'num_posts'
+  return f'{name}=0 takes all there are; set it to how many'
 
 
 def _rlhf(
