@@ -42,8 +42,10 @@ def _step_lines(row: dict[str, Any]) -> Iterator[str]:
   yield (
     f'  parameters {row["parameters"]:,}; memory a chip '
     f'{row["memory_total"] / GIB:.2f} of {row["memory_chip"] / GIB:.0f} GiB'
-    f'{"" if row["fits"] else ": DOES NOT FIT"}'
   )
+  if not row['fits']:
+    over = _told_bytes(row['memory_total'] - row['memory_chip'])
+    yield f'  DOES NOT FIT, by {over}; {row["helps"]}'
   parts = [f'{kind} {_told_bytes(b)}' for kind, b in row['memory'].items()]
   yield f'    {", ".join(parts)}'
   if 'seconds' in row:

@@ -48,16 +48,16 @@ def measure(step: StageStep, setting: Setting) -> Row:
   """One row of a plan; call under `set_mesh` of the chips' mesh."""
   started = time.monotonic()
   held = {kind: abstract.bytes_a_chip(tree) for kind, tree in step.held.items()}
+  has = setting.topology.chip.memory
   row: Row = {
     'step': step.name,
     'rows': step.rows,
     'context': step.context,
     'tokens': step.tokens,
     'runs': step.runs,
-    'unpriced': step.unpriced,
     'is_training': step.is_training,
     'parameters': abstract.num_parameters(step.held['weights']),
-    'memory_chip': setting.topology.chip.memory,
+    'memory_chip': has,
     'flops_per_token': step.flops / step.tokens if step.tokens else 0.0,
   }
   try:
@@ -66,7 +66,7 @@ def measure(step: StageStep, setting: Setting) -> Row:
     needs = _needed_memory(str(error))
     if needs is None:
       raise
-    row |= {'fits': False, 'memory_total': needs, 'memory': held}
+    row |= {'memory_total': needs, 'memory': held, **_fit(step, needs, has)}
     return row | {'warnings': warnings(step, setting, [])}
   row['compile_seconds'] = round(time.monotonic() - started, 1)
   row |= _memory(compiled, held, step, setting)
@@ -108,8 +108,20 @@ def _memory(
       'temporaries': temporaries - activations + new,
     },
     'memory_total': total,
-    'fits': total <= setting.topology.chip.memory,
+    **_fit(step, total, setting.topology.chip.memory),
     'largest_rows': _largest_rows(step, setting, fixed, total - fixed),
+  }
+
+
+def _fit(step: StageStep, needs: float, has: float) -> Row:
+  """Whether a step fits; what helps if not, and why it has no price then."""
+  if needs <= has:
+    return {'fits': True, 'helps': '', 'unpriced': step.unpriced}
+  more_chips = 'take more chips along fsdp and tensor'
+  return {
+    'fits': False,
+    'helps': f'{step.smaller} or {more_chips}' if step.smaller else more_chips,
+    'unpriced': f'{step.name} does not fit',
   }
 
 

@@ -47,9 +47,7 @@ def make(
     'model': dataclasses.asdict(model),
     'compiler': topology.compiler,
     'steps': rows,
-    'chip_hours': None
-    if unpriced
-    else sum(row.get('chip_hours', 0.0) for row in rows),
+    'chip_hours': None if unpriced else sum(row['chip_hours'] for row in rows),
     'unpriced': unpriced,
     'assumptions': setting.rates.assumptions(),
     'unknown': [] if topology.has_compiler else [CANNOT_KNOW],

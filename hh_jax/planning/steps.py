@@ -35,6 +35,8 @@ from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
 
 HHH_PROMPT_TOKENS = 600  # of the teacher's context
+FEWER_ROWS = 'lower data.batch_size'
+FEWER_SLOTS = 'lower sampling.slots'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,7 @@ class StageStep:
   flops: float  # needed for them, on all chips
   runs: int | None  # in a whole stage; None: the config does not say
   unpriced: str = ''  # why not, and what to set
+  smaller: str = ''  # what to change so that it needs less memory
   trips: int = 1  # of a loop that ends when all replies do
   is_training: bool = True
 
@@ -103,6 +106,7 @@ def _pretrain(
     tokens=rows * length,
     flops=Counter(model).lm_step(rows, length),
     runs=config.num_steps,
+    smaller=f'{"" if model.remat else "set model.remat or "}{FEWER_ROWS}',
   )
 
 
@@ -142,6 +146,7 @@ def _distill(
     tokens=rows * sequence,
     flops=rows * (read + learnt),
     runs=config.num_steps,
+    smaller=FEWER_ROWS,
   )
 
 
@@ -167,6 +172,7 @@ def _preference(
     flops=3 * pairs * Counter(model).pass_over(0, length),
     runs=runs,
     unpriced='' if runs else _unpriced(config),
+    smaller=FEWER_ROWS,
   )
 
 
@@ -252,6 +258,7 @@ def _sampling(
       tokens=group * prompt,
       flops=group * count.pass_over(0, prompt),
       runs=every * -(-batch // group),
+      smaller=FEWER_SLOTS,
     ),
     step(
       name='decode',
@@ -264,6 +271,7 @@ def _sampling(
       flops=plan.num_slots
       * (count.pass_over(prompt, reply) + count.logits(reply)),
       runs=every * decoding,
+      smaller=FEWER_SLOTS,
       trips=reply,
     ),
   ]
@@ -309,6 +317,7 @@ def _learning(
     rows=part,
     context=length,
     tokens=part * length,
+    smaller='raise minibatches',
   )
   rounds = config.num_iterations * config.minibatches
   return [

@@ -3,7 +3,7 @@
 import pytest
 
 from hh_jax.config import DataConfig, PMConfig, PMPConfig
-from hh_jax.planning import describe, steps
+from hh_jax.planning import describe, measure, steps
 
 
 def data(num_examples=0, **own):
@@ -32,3 +32,34 @@ def test_what_is_not_known_has_no_price():
   assert told == 'stage: chip-hours not known: num_posts=0 takes all there are'
   known = describe.cost({'chip_hours': 10.0, 'unpriced': []}, price=2.0)
   assert known == 'stage: 10.0 chip-hours, 20 at 2 each'
+
+
+def test_a_step_that_does_not_fit_says_by_how_much_and_what_helps():
+  step = steps.StageStep(
+    name='decode',
+    lower=lambda: pytest.fail('nothing is compiled'),
+    held={},
+    rows=8,
+    context=64,
+    tokens=8,
+    flops=1.0,
+    runs=1,
+    smaller='lower sampling.slots',
+  )
+  row = {
+    'step': 'decode',
+    'rows': 8,
+    'context': 64,
+    'parameters': 1,
+    'memory': {},
+    'memory_total': 7 * 2**30,
+    'memory_chip': 4 * 2**30,
+    'warnings': [],
+  }
+  row |= measure._fit(step, row['memory_total'], row['memory_chip'])
+  assert (
+    'DOES NOT FIT, by 3.00 GiB; lower sampling.slots or take more chips'
+    in describe.step(row)
+  )
+  assert row['unpriced'] == 'decode does not fit'
+  assert measure._fit(step, 4 * 2**30, 4 * 2**30)['fits']
