@@ -5,7 +5,7 @@
 2. Collectives and operations are read from the program's text, loops counted
    as often as they run.
 3. The largest batch that fits is reckoned: what grows with the rows of a chip
-   is taken to grow in proportion.
+   (a batch, a cache, what is made of them) is taken to grow in proportion.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ def _memory(
   # What the stage holds although this program does not take it.
   fixed = max(sum(held.values()), arguments)
   total = fixed + new + temporaries
+  growing = new + temporaries + sum(held.get(k, 0) for k in step.growing)
   return {
     'memory': {
       **held,
@@ -109,7 +110,7 @@ def _memory(
     },
     'memory_total': total,
     **_fit(step, total, setting.topology.chip.memory),
-    'largest_rows': _largest_rows(step, setting, fixed, total - fixed),
+    'largest_rows': _largest_rows(step, setting, total - growing, growing),
   }
 
 

@@ -52,6 +52,7 @@ class StageStep:
   flops: float  # needed for them, on all chips
   runs: int | None  # in a whole stage; None: the config does not say
   unpriced: str = ''  # why not, and what to set
+  growing: tuple[str, ...] = ('batch',)  # kinds of `held` that grow with rows
   smaller: str = ''  # what to change so that it needs less memory
   trips: int = 1  # of a loop that ends when all replies do
   is_training: bool = True
@@ -271,6 +272,7 @@ def _sampling(
       flops=plan.num_slots
       * (count.pass_over(prompt, reply) + count.logits(reply)),
       runs=every * decoding,
+      growing=('KV cache',),
       smaller=FEWER_SLOTS,
       trips=reply,
     ),

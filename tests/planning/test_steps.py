@@ -1,13 +1,31 @@
 """How often steps run, and what they need, by the config alone."""
 
+import types
+
 import pytest
 
-from hh_jax.config import DataConfig, PMConfig, PMPConfig
-from hh_jax.planning import describe, measure, steps
+from hh_jax.config import DataConfig, ModelConfig, PMConfig, PMPConfig
+from hh_jax.planning import describe, ledger, measure, steps, topology
+
+GIB = 2**30
 
 
 def data(num_examples=0, **own):
   return DataConfig(world='hh', batch_size=32, num_examples=num_examples, **own)
+
+
+def step_of(rows=8, **own):
+  return steps.StageStep(
+    name='decode',
+    lower=lambda: pytest.fail('nothing is compiled'),
+    held={},
+    rows=rows,
+    context=64,
+    tokens=8,
+    flops=1.0,
+    runs=1,
+    **own,
+  )
 
 
 @pytest.mark.parametrize(
@@ -35,25 +53,15 @@ def test_what_is_not_known_has_no_price():
 
 
 def test_a_step_that_does_not_fit_says_by_how_much_and_what_helps():
-  step = steps.StageStep(
-    name='decode',
-    lower=lambda: pytest.fail('nothing is compiled'),
-    held={},
-    rows=8,
-    context=64,
-    tokens=8,
-    flops=1.0,
-    runs=1,
-    smaller='lower sampling.slots',
-  )
+  step = step_of(smaller='lower sampling.slots')
   row = {
     'step': 'decode',
     'rows': 8,
     'context': 64,
     'parameters': 1,
     'memory': {},
-    'memory_total': 7 * 2**30,
-    'memory_chip': 4 * 2**30,
+    'memory_total': 7 * GIB,
+    'memory_chip': 4 * GIB,
     'warnings': [],
   }
   row |= measure._fit(step, row['memory_total'], row['memory_chip'])
@@ -62,4 +70,29 @@ def test_a_step_that_does_not_fit_says_by_how_much_and_what_helps():
     in describe.step(row)
   )
   assert row['unpriced'] == 'decode does not fit'
-  assert measure._fit(step, 4 * 2**30, 4 * 2**30)['fits']
+  assert measure._fit(step, 4 * GIB, 4 * GIB)['fits']
+
+
+def test_the_largest_batch_is_the_largest_that_fits():
+  """A cache grows with the slots, though the program does not make it."""
+  there = topology.parse('v5p:2x2x1')
+  setting = measure.Setting(there, ledger.Mesh(1, 4, 1), ModelConfig())
+
+  def memory(slots):
+    held = {'weights': 12 * GIB, 'KV cache': slots * GIB}
+    compiled = types.SimpleNamespace(
+      memory_analysis=lambda: types.SimpleNamespace(
+        argument_size_in_bytes=held['weights'],
+        output_size_in_bytes=slots * GIB,
+        alias_size_in_bytes=slots * GIB,
+        temp_size_in_bytes=slots * GIB // 4,
+        generated_code_size_in_bytes=0,
+      )
+    )
+    step = step_of(rows=slots, growing=('KV cache',), is_training=False)
+    return measure._memory(compiled, held, step, setting)
+
+  largest = memory(8)['largest_rows']
+  assert largest == 64  # 4 chips: 12 + 1.25 * 64 of 95 GiB, not 68
+  assert memory(largest)['fits']
+  assert not memory(2 * largest)['fits']
