@@ -187,9 +187,15 @@ def warnings(
       f'{path} is whole on every chip' for path in abstract.unsplit(weights)
     ]
   vocabularies = {model.padded_vocab, model.padded_vocab // mesh.tensor}
+  widths = {model.model_dim, model.model_dim // mesh.fsdp}
+  if found and vocabularies & widths:
+    lines.append(
+      'logits that are sent around cannot be told from activations: both have '
+      f'{min(vocabularies & widths)} columns'
+    )
   for one in found:
     for shape in one.shapes:
-      if is_of_logits(shape, vocabularies, model.model_dim, mesh):
+      if is_of_logits(shape, vocabularies, widths):
         lines.append(f'{one.kind} of logits, {_told(one, shape)}')
       elif step.is_training and is_of_optimizer(one, shape, weights):
         lines.append(f'all-gather of optimizer state, {_told(one, shape)}')
@@ -197,11 +203,13 @@ def warnings(
 
 
 def is_of_logits(
-  shape: hlo.Shape, vocabularies: set[int], width: int, mesh: Mesh
+  shape: hlo.Shape, vocabularies: set[int], widths: set[int]
 ) -> bool:
-  """Whether an array has a vocabulary for each of several positions."""
+  """Whether an array has a vocabulary for each of several positions.
+
+  An array that is as wide as the network, too, is its output matrix.
+  """
   dims = [n for n in shape.dims if n > 1]
-  widths = {width, width // mesh.fsdp}
   return (
     len(dims) > 1
     and bool(vocabularies & set(dims))

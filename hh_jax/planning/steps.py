@@ -163,6 +163,10 @@ def _preference(
   state = _state(abstract.params_of(model, has_head=True), tx, mesh)
   batch = abstract.packed(pairs, length, pairs, 2)
   step = preference.make_pm_step(ladder.build(model), tx, config.lm_coef)
+  count = Counter(model)
+  forward = count.pass_over(0, length)
+  if config.lm_coef:
+    forward += count.logits(length - 1)
   return StageStep(
     name='update',
     lower=lambda: jax.jit(step, donate_argnums=0).lower(state, batch),
@@ -170,7 +174,7 @@ def _preference(
     rows=pairs,
     context=length,
     tokens=pairs * length,
-    flops=3 * pairs * Counter(model).pass_over(0, length),
+    flops=3 * pairs * forward,
     runs=runs,
     unpriced='' if runs else _unpriced(config),
     smaller=FEWER_ROWS,
@@ -311,7 +315,8 @@ def _learning(
   score = ppo_step.make_score(config, networks)
   update = ppo_step.make_update(config, networks, tx)
   body, head = count.pass_over(0, length), count.logits(reply)
-  reads = 3 + (ppo_step.reads_policy(config, model) and not config.share_trunk)
+  reads_policy = ppo_step.reads_policy(config, model)
+  reads = 3 + (reads_policy and not config.share_trunk)
   trained = 1 if config.share_trunk else 2
   step = functools.partial(
     StageStep,
@@ -326,7 +331,7 @@ def _learning(
     step(
       name='score',
       lower=lambda: jax.jit(score).lower(state.params, frozen, batch),
-      flops=part * (reads * body + (reads - 2) * head),
+      flops=part * (reads * body + (1 + reads_policy) * head),
       runs=rounds,
       is_training=False,
     ),

@@ -2,10 +2,30 @@
 
 import types
 
+import jax
 import pytest
 
-from hh_jax.config import DataConfig, ModelConfig, PMConfig, PMPConfig
-from hh_jax.planning import describe, ledger, measure, steps, topology
+from hh_jax import sharding
+from hh_jax.config import (
+  DataConfig,
+  ModelConfig,
+  PMConfig,
+  PMPConfig,
+  RLHFConfig,
+  SamplingConfig,
+)
+from hh_jax.models.sizes import model_config
+from hh_jax.planning import (
+  collectives,
+  describe,
+  hlo,
+  ledger,
+  measure,
+  meshes,
+  steps,
+  topology,
+)
+from hh_jax.planning.flops import Counter
 
 GIB = 2**30
 
@@ -18,7 +38,7 @@ def step_of(rows=8, **own):
   return steps.StageStep(
     name='decode',
     lower=lambda: pytest.fail('nothing is compiled'),
-    held={},
+    held={'weights': {}},
     rows=rows,
     context=64,
     tokens=8,
@@ -42,6 +62,63 @@ def step_of(rows=8, **own):
 )
 def test_updates_of_the_one_epoch(config, updates):
   assert steps.updates_of(config) == updates
+
+
+def steps_of(config):
+  made = sharding.make_mesh(1, 1, 1, devices=jax.devices()[:1])
+  with jax.set_mesh(made):
+    return {
+      step.name: step for step in steps.of_stage(config, ModelConfig(), made)
+    }
+
+
+@pytest.mark.parametrize('is_shared', [False, True])
+def test_a_policy_that_reads_replies_again_reads_their_logits(is_shared):
+  shape = {
+    'data': DataConfig(batch_size=4, row_length=64),
+    'minibatches': 2,
+    'sampling': SamplingConfig(max_new_tokens=16),
+    'share_trunk': is_shared,
+    'value_init': 'policy',
+  }
+  twice, once = (
+    steps_of(RLHFConfig(recompute_log_probs=again, **shape))['score'].flops
+    for again in (True, False)
+  )
+  count = Counter(ModelConfig())
+  # A shared trunk reads the replies for its values anyway.
+  body = 0 if is_shared else count.pass_over(0, 64)
+  assert twice - once == 2 * (body + count.logits(16))
+
+
+def test_an_lm_loss_reads_logits():
+  configs = [
+    PMConfig(data=DataConfig(batch_size=4, row_length=64), lm_coef=coef)
+    for coef in (1.0, 0.0)
+  ]
+  with_it, without = (steps_of(config)['update'].flops for config in configs)
+  logits = Counter(ModelConfig()).logits(63)
+  assert with_it - without == 3 * 4 * logits
+  loads = [meshes.load_of(config, ModelConfig()) for config in configs]
+  assert [load.positions for load in loads] == [4 * 64, 0]
+
+
+def test_logits_as_wide_as_the_network_are_said_not_to_be_seen():
+  step = step_of(is_training=False)
+  model = model_config('52b')
+  gathered = hlo.Shape('f32', (512, 8192))
+
+  def warnings(tensor):
+    mesh = ledger.Mesh(1, 8, tensor)
+    one = collectives.Collective(
+      'all-gather', (gathered,), range(8), ('fsdp',), 1, 0, ''
+    )
+    there = topology.parse('v5p:4x4x4')
+    setting = measure.Setting(there, mesh, model)
+    return measure.warnings(step, setting, [one])
+
+  assert any('both have 8192 columns' in line for line in warnings(8))
+  assert not any('columns' in line for line in warnings(4))
 
 
 def test_what_is_not_known_has_no_price():
