@@ -4,7 +4,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -59,7 +58,6 @@ def test_the_network_is_that_of_pretraining_with_the_same_argument():
 
 def test_a_model_that_cannot_fit_is_refused_at_once():
   """By how much, and what helps; exit code 2, and jax is not loaded."""
-  started = time.monotonic()
   done = subprocess.run(
     [sys.executable, '-X', 'importtime', '-m', 'hh_jax.launch.plan']
     + [RLHF, '--topology=v5p:2x2x1'],
@@ -77,4 +75,3 @@ def test_a_model_that_cannot_fit_is_refused_at_once():
   assert len(lines) == 1
   assert '390.0 more than the 95 of a TPU v5p; 21 chips or more' in lines[0]
   assert '| jax\n' not in done.stderr
-  assert time.monotonic() - started < 60  # 3 s alone
