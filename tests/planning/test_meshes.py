@@ -12,7 +12,14 @@ from hh_jax.config import (
   RLHFConfig,
 )
 from hh_jax.models.sizes import model_config
-from hh_jax.planning import ledger, meshes, roofline, search, topology
+from hh_jax.planning import (
+  describe,
+  ledger,
+  meshes,
+  roofline,
+  search,
+  topology,
+)
 
 V5P = topology.parse('v5p:4x4x4')
 RATES = roofline.Rates(V5P.chip, V5P.shape)
@@ -138,6 +145,10 @@ def test_a_search_proposes_meshes_that_divide_and_the_best_first():
   assert fitting[0].seconds == min(one.seconds for one in fitting)
   mesh, told = meshes.mesh_of(pretrain(), LARGE, V5P)
   assert mesh == fitting[0].mesh and told == found
+  first, *lines = describe.proposals(found).splitlines()
+  assert first.startswith(f'{len(found)} meshes')
+  assert len(lines) == describe.SHOWN
+  assert lines[0].strip().startswith(describe.told_mesh(mesh.shape))
 
 
 def test_state_falls_as_one_over_the_parts():

@@ -150,6 +150,24 @@ def test_a_step_that_does_not_fit_says_by_how_much_and_what_helps():
   assert measure._fit(step, 4 * GIB, 4 * GIB)['fits']
 
 
+@pytest.mark.parametrize(
+  ('message', 'needs'),
+  [
+    (
+      'RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory '
+      'in memory space hbm. Used 115.31G of 95.74G hbm. Exceeded hbm capacity '
+      'by 19.58G.',
+      115.31 * GIB,
+    ),
+    ('RESOURCE_EXHAUSTED: Used 512.0M of 95.74G hbm', 512 * 2**20),
+    ('RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes', None),
+    ('INTERNAL: Used 115.31G of 95.74G hbm', None),
+  ],
+)
+def test_what_the_compiler_says_it_would_need(message, needs):
+  assert measure._needed_memory(message) == needs
+
+
 def test_the_largest_batch_is_the_largest_that_fits():
   """A cache grows with the slots, though the program does not make it."""
   there = topology.parse('v5p:2x2x1')
