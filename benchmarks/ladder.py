@@ -37,6 +37,9 @@ Row = dict[str, Any]
 
 CHIP = 'v5p'
 SLICES = '2x2x1 2x2x2 2x2x4 2x4x4 4x4x4 4x4x8 4x8x8 8x8x8'.split()
+# Of the ladder, with the tokens of a row; 0: the config's. Preference models
+# are pretrained by the update that they are trained by.
+STAGES = {'pretrain': (0,), 'distill': (0,), 'pm': (1024, 2048), 'rlhf': (0,)}
 ROLLOUT = ('reshard', 'prefill', 'decode')
 
 
@@ -65,17 +68,10 @@ class Job:
 
 def jobs(sizes: Sequence[str], stages: Sequence[str]) -> Iterator[Job]:
   """The jobs of some rungs and stages, small ones first."""
-  every = (
-    ('pretrain', 0),
-    ('distill', 0),
-    ('pm', 1024),
-    ('pm', 2048),
-    ('rlhf', 0),
-  )
   for size in sizes:
-    for stage, context in every:
+    for stage, contexts in STAGES.items():
       if stage in stages:
-        yield Job(size, stage, context)
+        yield from (Job(size, stage, context) for context in contexts)
 
 
 def slices(job: Job) -> Iterator[tuple[str, ledger.Mesh]]:
@@ -119,7 +115,8 @@ def _run_planner(arguments: Sequence[str], topology: str) -> Row:
     line = [sys.executable, '-m', 'hh_jax.launch.plan', *arguments]
     line += [f'--topology={topology}', f'--json={file}']
     done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode:
+    # It is there, too, where a step does not fit and the exit code says so.
+    if not file.exists():
       sys.exit(f'{" ".join(line[1:])}\n{done.stderr[-2000:]}')
     return json.loads(file.read_text())
 
@@ -151,7 +148,7 @@ def summed(steps: Sequence[Mapping[str, Any]]) -> Row:
   memory is of the fullest.
   """
   main = steps[-1]
-  each = [step['runs'] / main['runs'] for step in steps]
+  each = [1.0 if s is main else s['runs'] / main['runs'] for s in steps]
   seconds = sum(s['seconds'] * n for s, n in zip(steps, each, strict=True))
   useful = sum(
     s['mfu'] * s['seconds'] * n for s, n in zip(steps, each, strict=True)
@@ -193,14 +190,14 @@ def main(arguments: list[str] | None = None) -> None:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--sizes', default=','.join(LADDER))
-  parser.add_argument('--stages', default='pretrain,distill,pm,rlhf')
+  parser.add_argument('--stages', default=','.join(STAGES))
   parser.add_argument('--record', type=pathlib.Path)
   options = parser.parse_args(arguments)
   if importlib.util.find_spec('libtpu') is None:
     parser.error("libtpu is missing; pip install -e '.[plan]'")
   sizes, stages = options.sizes.split(','), options.stages.split(',')
   unknown = [size for size in sizes if size not in LADDER]
-  unknown += [stage for stage in stages if stage not in command.STAGES]
+  unknown += [stage for stage in stages if stage not in STAGES]
   if unknown:
     parser.error(f'{unknown[0]!r} is neither a rung nor a stage of the ladder')
   results = Results(options.record, {}, module='benchmarks.ladder')

@@ -17,7 +17,8 @@
 Printed for every step: parameters, bytes a chip by kind, exchanges between
 chips, the time of a roofline with its assumptions, MFU, tokens a second, the
 largest batch; for the stage chip-hours and their cost. Warnings tell of what is
-whole on every chip and of logits or optimizer state that are sent around.
+whole on every chip and of logits or optimizer state that are sent around. Where
+a step does not fit, by how much and what helps; the exit code is 2 then.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from hh_jax.config.convert import nearest
 from hh_jax.launch import cli
 from hh_jax.planning import describe, meshes
 from hh_jax.planning import topology as topology_lib
-from hh_jax.training import files
+from hh_jax.training import exit_codes, files
 
 STAGES: dict[str, type] = {
   'pretrain': config_lib.PretrainConfig,
@@ -153,11 +154,12 @@ def main(args: Sequence[str]) -> int:
   print(describe.cost(made, request.price))
   print(describe.assumptions(made))
   if request.json:
-    made['cost'] = made['chip_hours'] * request.price or None
+    made['cost'] = (made['chip_hours'] or 0.0) * request.price or None
     files.write_atomic(
       pathlib.Path(request.json), json.dumps(made, indent=2) + '\n'
     )
-  return 0
+  fits = all(row['fits'] for row in made['steps'])
+  return 0 if fits else exit_codes.USAGE
 
 
 if __name__ == '__main__':

@@ -8,8 +8,9 @@
    such steps were published (`tests/planning/anchors.json`), power limits and
    gaps between kernels included.
 4. Chips are joined by a torus (TPU), or by nodes of eight with a network
-   between them (GPU). `bandwidth_of` is what an all-gather over a group of
-   chips receives, in bytes a second and chip.
+   between them (GPU), where groups that cross it at the same time share it.
+   `bandwidth_of` is what an all-gather over a group of chips receives, in bytes
+   a second and chip.
 """
 
 from __future__ import annotations
@@ -41,19 +42,23 @@ class Chip:
     """Most operations a second on operands of a type; None if not known."""
     return self.bf16 if dtype == 'bfloat16' else self.tf32
 
-  def bandwidth_of(self, group: int, shape: Sequence[int]) -> float:
+  def bandwidth_of(self, group: Sequence[int], shape: Sequence[int]) -> float:
     """Bytes a second that a chip receives from a group of chips.
 
     Args:
-      group: Chips that take part; neighbours, as the mesh is laid out.
+      group: Numbers of the chips that take part. On a torus they are taken to
+        be neighbours, as the mesh is laid out.
       shape: Chips along each axis of the torus.
     """
     if not self.torus:
-      return self.link if group <= NODE else min(self.link, self.network)
+      together = sum(chip // NODE == group[0] // NODE for chip in group)
+      if together == len(group):
+        return self.link
+      return min(self.link, self.network * together / NODE)
     # The fewest axes, longest first, whose product holds the group.
     num_axes, held = 0, 1
     for size in sorted(shape, reverse=True):
-      if held >= group or size == 1:
+      if held >= len(group) or size == 1:
         break
       num_axes, held = num_axes + 1, held * size
     return self.link * max(num_axes, 1)

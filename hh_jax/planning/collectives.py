@@ -29,11 +29,16 @@ class Collective:
 
   kind: str
   shapes: tuple[hlo.Shape, ...]  # of the result on one chip
-  group: int  # chips that take part
+  members: Sequence[int]  # chips of the first group, as they are numbered
   axes: tuple[str, ...]  # of the mesh
   times: float
   depth: int  # loops around it
   source: str  # what the program says it is for
+
+  @property
+  def group(self) -> int:
+    """Chips that take part."""
+    return len(self.members)
 
   @property
   def bytes(self) -> float:
@@ -66,7 +71,7 @@ def find(
         Collective(
           kind,
           shapes,
-          len(members),
+          members,
           _axes(members, mesh_shape),
           step.times,
           step.depth,
@@ -96,10 +101,7 @@ def _collectives_in(
   if own.opcode.endswith('-done'):
     return []
   if hlo.is_collective(own):
-    shapes = own.shapes
-    if own.opcode.endswith('-start') and len(shapes) > 1:
-      shapes = shapes[len(shapes) // 2 :]  # operands and results
-    return [(own, own.opcode.removesuffix('-start'), shapes)]
+    return [(own, own.opcode.removesuffix('-start'), _results(own))]
   if own.opcode != 'fusion':
     return []
   name = own.called[0]
@@ -109,6 +111,18 @@ def _collectives_in(
   if name.startswith(_SCATTERED):
     return [(i, 'reduce-scatter', own.shapes) for i in inner]
   return [(i, i.opcode, i.shapes) for i in inner]
+
+
+def _results(own: hlo.Instruction) -> tuple[hlo.Shape, ...]:
+  """What an exchange leaves on a chip.
+
+  One that is started names its operands first, then as many results, then what
+  the hardware keeps of it; an all-reduce its results alone.
+  """
+  if not own.opcode.endswith('-start') or own.opcode == 'all-reduce-start':
+    return own.shapes
+  num = len(own.operands)
+  return own.shapes[num : 2 * num]
 
 
 def _first_group(found: hlo.Instruction, num_chips: int) -> Sequence[int]:

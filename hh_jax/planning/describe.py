@@ -42,8 +42,10 @@ def _step_lines(row: dict[str, Any]) -> Iterator[str]:
   yield (
     f'  parameters {row["parameters"]:,}; memory a chip '
     f'{row["memory_total"] / GIB:.2f} of {row["memory_chip"] / GIB:.0f} GiB'
-    f'{"" if row["fits"] else ": DOES NOT FIT"}'
   )
+  if not row['fits']:
+    over = _told_bytes(row['memory_total'] - row['memory_chip'])
+    yield f'  DOES NOT FIT, by {over}; {row["helps"]}'
   parts = [f'{kind} {_told_bytes(b)}' for kind, b in row['memory'].items()]
   yield f'    {", ".join(parts)}'
   if 'seconds' in row:
@@ -72,8 +74,10 @@ def _time_lines(row: dict[str, Any]) -> Iterator[str]:
 
 
 def cost(plan: dict[str, Any], price: float) -> str:
-  """Chip-hours of the whole stage, and what they cost."""
+  """Chip-hours of the whole stage, and what they cost; or why not."""
   hours = plan['chip_hours']
+  if hours is None:
+    return f'stage: chip-hours not known: {"; ".join(plan["unpriced"])}'
   line = f'stage: {hours:,.1f} chip-hours'
   return f'{line}, {hours * price:,.0f} at {price:g} each' if price else line
 

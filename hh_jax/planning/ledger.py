@@ -157,21 +157,29 @@ def exchanges(load: Load, mesh: Mesh) -> list[Collective]:
   low = Shape(_dtype(model), (round(layer / mesh.tensor),))
   part = Shape('f32', (round(layer / mesh.parts),))
   found = []
+  # Chips are numbered with `tensor` fastest and `data` slowest.
+  along_fsdp = range(0, mesh.parts, mesh.tensor)
+  along_data = range(0, mesh.size, mesh.parts)
+  along_tensor = range(mesh.tensor)
   if mesh.fsdp > 1:
     found += [
-      Collective('all-gather', (low,), mesh.fsdp, ('fsdp',), 2 * times, 1, ''),
-      Collective('reduce-scatter', (part,), mesh.fsdp, ('fsdp',), times, 1, ''),
+      Collective('all-gather', (low,), along_fsdp, ('fsdp',), 2 * times, 1, ''),
+      Collective(
+        'reduce-scatter', (part,), along_fsdp, ('fsdp',), times, 1, ''
+      ),
     ]
   if mesh.data > 1:
     found.append(
-      Collective('all-reduce', (part,), mesh.data, ('data',), times, 1, '')
+      Collective('all-reduce', (part,), along_data, ('data',), times, 1, '')
     )
   if mesh.tensor > 1:
     tokens = load.tokens // mesh.rows
     stream = Shape('f32', (tokens, model.model_dim))
     each = 2 * (3 if model.remat else 2) * times
     found.append(
-      Collective('all-reduce', (stream,), mesh.tensor, ('tensor',), each, 1, '')
+      Collective(
+        'all-reduce', (stream,), along_tensor, ('tensor',), each, 1, ''
+      )
     )
   return found
 

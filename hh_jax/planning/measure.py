@@ -5,7 +5,7 @@
 2. Collectives and operations are read from the program's text, loops counted
    as often as they run.
 3. The largest batch that fits is reckoned: what grows with the rows of a chip
-   is taken to grow in proportion.
+   (a batch, a cache, what is made of them) is taken to grow in proportion.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def measure(step: StageStep, setting: Setting) -> Row:
   """One row of a plan; call under `set_mesh` of the chips' mesh."""
   started = time.monotonic()
   held = {kind: abstract.bytes_a_chip(tree) for kind, tree in step.held.items()}
+  has = setting.topology.chip.memory
   row: Row = {
     'step': step.name,
     'rows': step.rows,
@@ -56,7 +57,7 @@ def measure(step: StageStep, setting: Setting) -> Row:
     'runs': step.runs,
     'is_training': step.is_training,
     'parameters': abstract.num_parameters(step.held['weights']),
-    'memory_chip': setting.topology.chip.memory,
+    'memory_chip': has,
     'flops_per_token': step.flops / step.tokens if step.tokens else 0.0,
   }
   try:
@@ -65,7 +66,7 @@ def measure(step: StageStep, setting: Setting) -> Row:
     needs = _needed_memory(str(error))
     if needs is None:
       raise
-    row |= {'fits': False, 'memory_total': needs, 'memory': held}
+    row |= {'memory_total': needs, 'memory': held, **_fit(step, needs, has)}
     return row | {'warnings': warnings(step, setting, [])}
   row['compile_seconds'] = round(time.monotonic() - started, 1)
   row |= _memory(compiled, held, step, setting)
@@ -100,6 +101,7 @@ def _memory(
   # What the stage holds although this program does not take it.
   fixed = max(sum(held.values()), arguments)
   total = fixed + new + temporaries
+  growing = new + temporaries + sum(held.get(k, 0) for k in step.growing)
   return {
     'memory': {
       **held,
@@ -107,8 +109,20 @@ def _memory(
       'temporaries': temporaries - activations + new,
     },
     'memory_total': total,
-    'fits': total <= setting.topology.chip.memory,
-    'largest_rows': _largest_rows(step, setting, fixed, total - fixed),
+    **_fit(step, total, setting.topology.chip.memory),
+    'largest_rows': _largest_rows(step, setting, total - growing, growing),
+  }
+
+
+def _fit(step: StageStep, needs: float, has: float) -> Row:
+  """Whether a step fits; what helps if not, and why it has no price then."""
+  if needs <= has:
+    return {'fits': True, 'helps': '', 'unpriced': step.unpriced}
+  more_chips = 'take more chips along fsdp and tensor'
+  return {
+    'fits': False,
+    'helps': f'{step.smaller} or {more_chips}' if step.smaller else more_chips,
+    'unpriced': f'{step.name} does not fit',
   }
 
 
@@ -149,7 +163,9 @@ def _time(work: roofline.Work, step: StageStep, setting: Setting) -> Row:
     else None,
     'mfu': roofline.mfu(step.flops, seconds, chips, setting.topology.chip),
     'tokens_per_second': step.tokens / seconds if seconds else 0.0,
-    'chip_hours': step.runs * seconds * chips / 3600,
+    'chip_hours': None
+    if step.runs is None
+    else step.runs * seconds * chips / 3600,
   }
 
 
@@ -171,9 +187,15 @@ def warnings(
       f'{path} is whole on every chip' for path in abstract.unsplit(weights)
     ]
   vocabularies = {model.padded_vocab, model.padded_vocab // mesh.tensor}
+  widths = {model.model_dim, model.model_dim // mesh.fsdp}
+  if found and vocabularies & widths:
+    lines.append(
+      'logits that are sent around cannot be told from activations: both have '
+      f'{min(vocabularies & widths)} columns'
+    )
   for one in found:
     for shape in one.shapes:
-      if is_of_logits(shape, vocabularies, model.model_dim, mesh):
+      if is_of_logits(shape, vocabularies, widths):
         lines.append(f'{one.kind} of logits, {_told(one, shape)}')
       elif step.is_training and is_of_optimizer(one, shape, weights):
         lines.append(f'all-gather of optimizer state, {_told(one, shape)}')
@@ -181,11 +203,13 @@ def warnings(
 
 
 def is_of_logits(
-  shape: hlo.Shape, vocabularies: set[int], width: int, mesh: Mesh
+  shape: hlo.Shape, vocabularies: set[int], widths: set[int]
 ) -> bool:
-  """Whether an array has a vocabulary for each of several positions."""
+  """Whether an array has a vocabulary for each of several positions.
+
+  An array that is as wide as the network, too, is its output matrix.
+  """
   dims = [n for n in shape.dims if n > 1]
-  widths = {width, width // mesh.fsdp}
   return (
     len(dims) > 1
     and bool(vocabularies & set(dims))

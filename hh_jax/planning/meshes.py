@@ -39,7 +39,7 @@ def load_of(config: StageConfig, model: ModelConfig) -> ledger.Load:
     return ledger.Load(model, rows, length)
   if isinstance(config, DistillConfig):
     return ledger.Load(model, rows, length, frozen=1)
-  return ledger.Load(model, rows, length, logits=0)
+  return ledger.Load(model, rows, length, logits=-1 if config.lm_coef else 0)
 
 
 def mesh_of(

@@ -38,6 +38,7 @@ def make(
     for step in steps.of_stage(config, model, made):
       rows.append(measure.measure(step, setting))
       tell(rows[-1])
+  unpriced = [row['unpriced'] for row in rows if row['unpriced']]
   return {
     'topology': topology.name,
     'chip': topology.chip.name,
@@ -46,7 +47,8 @@ def make(
     'model': dataclasses.asdict(model),
     'compiler': topology.compiler,
     'steps': rows,
-    'chip_hours': sum(row.get('chip_hours', 0.0) for row in rows),
+    'chip_hours': None if unpriced else sum(row['chip_hours'] for row in rows),
+    'unpriced': unpriced,
     'assumptions': setting.rates.assumptions(),
     'unknown': [] if topology.has_compiler else [CANNOT_KNOW],
   }

@@ -27,10 +27,17 @@ ASSUMPTIONS = (
   'an operation takes the longer of its arithmetic at {sustained:.0%} of the '
   'peak of {peak:.0f} TFLOP/s and its bytes at {attained:.0%} of '
   '{bandwidth:.0f} GB/s; operations run one after the other',
-  'a ring gathers {link:.0f} GB/s along each axis of the {shape} torus that '
-  'its chips span; exchanges along tensor are waited for, those of weights and '
+  '{network}; exchanges along tensor are waited for, those of weights and '
   'gradients in loops over layers overlap with computation',
   'the host, the input pipeline, checkpoints and failures cost nothing',
+)
+TORUS = (
+  'a ring gathers {link:.0f} GB/s along each axis of the {shape} torus that '
+  'its chips span'
+)
+NODES = (
+  'a ring gathers {link:.0f} GB/s within a node of {node} GPUs, beyond it its '
+  'share of the {leaving:.0f} GB/s that leave a node'
 )
 
 
@@ -89,13 +96,19 @@ class Rates:
 
   def assumptions(self) -> list[str]:
     """What the estimate takes for granted, in words."""
+    chip = self.chip
+    network = (TORUS if chip.torus else NODES).format(
+      link=chip.link / 1e9,
+      shape='x'.join(map(str, self.shape)),
+      node=chips.NODE,
+      leaving=chip.network / 1e9,
+    )
     facts = {
-      'sustained': self.chip.sustained,
-      'peak': self.chip.bf16 / 1e12,
+      'sustained': chip.sustained,
+      'peak': chip.bf16 / 1e12,
       'attained': chips.ATTAINABLE_BANDWIDTH,
-      'bandwidth': self.chip.bandwidth / 1e9,
-      'link': self.chip.link / 1e9,
-      'shape': 'x'.join(map(str, self.shape)),
+      'bandwidth': chip.bandwidth / 1e9,
+      'network': network,
     }
     return [line.format(**facts) for line in ASSUMPTIONS]
 
@@ -126,7 +139,7 @@ def sum_up(
       memory += times * by_bytes
   hidden = waited = 0.0
   for one in found:
-    bandwidth = rates.chip.bandwidth_of(one.group, rates.shape)
+    bandwidth = rates.chip.bandwidth_of(one.members, rates.shape)
     seconds = one.times * one.bytes / bandwidth if bandwidth else 0.0
     may_hide = rates.chip.overlaps and one.depth > 0
     if may_hide and 'tensor' not in one.axes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ from hh_jax.training import optimizer
 from hh_jax.training import state as state_lib
 
 HHH_PROMPT_TOKENS = 600  # of the teacher's context
+FEWER_ROWS = 'lower data.batch_size'
+FEWER_SLOTS = 'lower sampling.slots'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,10 @@ class StageStep:
   context: int  # tokens of a row
   tokens: int  # read or sampled in one run
   flops: float  # needed for them, on all chips
-  runs: int  # in a whole stage
+  runs: int | None  # in a whole stage; None: the config does not say
+  unpriced: str = ''  # why not, and what to set
+  growing: tuple[str, ...] = ('batch',)  # kinds of `held` that grow with rows
+  smaller: str = ''  # what to change so that it needs less memory
   trips: int = 1  # of a loop that ends when all replies do
   is_training: bool = True
 
@@ -101,6 +107,7 @@ def _pretrain(
     tokens=rows * length,
     flops=Counter(model).lm_step(rows, length),
     runs=config.num_steps,
+    smaller=f'{"" if model.remat else "set model.remat or "}{FEWER_ROWS}',
   )
 
 
@@ -140,6 +147,7 @@ def _distill(
     tokens=rows * sequence,
     flops=rows * (read + learnt),
     runs=config.num_steps,
+    smaller=FEWER_ROWS,
   )
 
 
@@ -148,16 +156,17 @@ def _preference(
 ) -> StageStep:
   """Comparisons that fill a row each."""
   pairs, length = config.data.batch_size, config.data.row_length
-  found = config.data.num_examples
-  if isinstance(config, PMConfig):
-    found = config.num_comparisons or found
-  else:
-    found = config.num_posts * config.pairs_per_post
-  runs = max(1, found // pairs)
-  tx = optimizer.make_optimizer(config.optimizer, model, runs)
+  runs = updates_of(config)
+  # Where the rate ends changes a constant of the program, not what it costs.
+  last = runs or max(1, config.optimizer.warmup_steps)
+  tx = optimizer.make_optimizer(config.optimizer, model, last)
   state = _state(abstract.params_of(model, has_head=True), tx, mesh)
   batch = abstract.packed(pairs, length, pairs, 2)
   step = preference.make_pm_step(ladder.build(model), tx, config.lm_coef)
+  count = Counter(model)
+  forward = count.pass_over(0, length)
+  if config.lm_coef:
+    forward += count.logits(length - 1)
   return StageStep(
     name='update',
     lower=lambda: jax.jit(step, donate_argnums=0).lower(state, batch),
@@ -165,9 +174,34 @@ def _preference(
     rows=pairs,
     context=length,
     tokens=pairs * length,
-    flops=3 * pairs * Counter(model).pass_over(0, length),
+    flops=3 * pairs * forward,
     runs=runs,
+    unpriced='' if runs else _unpriced(config),
+    smaller=FEWER_ROWS,
   )
+
+
+def updates_of(config: PMConfig | PMPConfig) -> int | None:
+  """Updates of the one epoch; None where the config takes all there are.
+
+  Posts give as many pairs as they may; of a mixture without a total all
+  comparisons count.
+  """
+  data = config.data
+  if isinstance(config, PMConfig):
+    found, total = data.num_examples, config.num_comparisons
+  else:
+    pairs = config.pairs_per_post * (2 if config.binary else 1)
+    found, total = config.num_posts * pairs, 0
+  trained = (1 - data.test_fraction) * (data.span_end - data.span_start)
+  # A total is drawn from what is left after the test part.
+  count = total or round(found * trained)
+  return math.ceil(count / data.batch_size) or None
+
+
+def _unpriced(config: PMConfig | PMPConfig) -> str:
+  name = 'data.num_examples' if isinstance(config, PMConfig) else 'num_posts'
+  return f'{name}=0 takes all there are; set it to how many'
 
 
 def _rlhf(
@@ -229,6 +263,7 @@ def _sampling(
       tokens=group * prompt,
       flops=group * count.pass_over(0, prompt),
       runs=every * -(-batch // group),
+      smaller=FEWER_SLOTS,
     ),
     step(
       name='decode',
@@ -241,6 +276,8 @@ def _sampling(
       flops=plan.num_slots
       * (count.pass_over(prompt, reply) + count.logits(reply)),
       runs=every * decoding,
+      growing=('KV cache',),
+      smaller=FEWER_SLOTS,
       trips=reply,
     ),
   ]
@@ -278,7 +315,8 @@ def _learning(
   score = ppo_step.make_score(config, networks)
   update = ppo_step.make_update(config, networks, tx)
   body, head = count.pass_over(0, length), count.logits(reply)
-  reads = 3 + (ppo_step.reads_policy(config, model) and not config.share_trunk)
+  reads_policy = ppo_step.reads_policy(config, model)
+  reads = 3 + (reads_policy and not config.share_trunk)
   trained = 1 if config.share_trunk else 2
   step = functools.partial(
     StageStep,
@@ -286,13 +324,14 @@ def _learning(
     rows=part,
     context=length,
     tokens=part * length,
+    smaller='raise minibatches',
   )
   rounds = config.num_iterations * config.minibatches
   return [
     step(
       name='score',
       lower=lambda: jax.jit(score).lower(state.params, frozen, batch),
-      flops=part * (reads * body + (reads - 2) * head),
+      flops=part * (reads * body + (1 + reads_policy) * head),
       runs=rounds,
       is_training=False,
     ),

@@ -6,8 +6,10 @@ import pathlib
 
 import pytest
 
-from hh_jax.launch import checks, cli
+from experiments.sweeps import chain
+from hh_jax.launch import checks, cli, plan
 from hh_jax.launch import sweep as sweep_lib
+from hh_jax.planning import ledger, meshes, topology
 from hh_jax.training import fingerprint
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -52,6 +54,20 @@ def test_the_ladder_grows_its_meshes():
   assert sizes['52b'] == 512
 
 
+def test_every_stage_of_the_ladder_fits_on_its_mesh_on_paper():
+  memory = topology.parse('v5p:2x2x1').chip.memory
+  too_large = []
+  for size, (fsdp, tensor) in chain.MESHES.items():
+    for stage in plan.STAGES:
+      path = ROOT / 'configs' / f'{stage}.py'
+      config, model = plan.read_config(f'{path}:size={size},world=hh', [])
+      load = meshes.load_of(config, model)
+      assert load.rows % fsdp == 0
+      if ledger.memory(load, ledger.Mesh(1, fsdp, tensor)) > memory:
+        too_large.append((size, stage))
+  assert too_large == [('52b', 'pretrain')]
+
+
 # Sweeps that turn one knob of RLHF: what it is, and the values it takes.
 KNOBS = {
   'passes': {'passes': (1, 2, 4)},
@@ -62,7 +78,7 @@ KNOBS = {
   'lengths': {'sampling.max_new_tokens': (16, 24, 40)},
   'endings': {'missing_eot_score': ('pm', 'fixed')},
   'schedules': {
-    'lr_halving': (0, 5120),
+    'lr_halving': (0, 10_240),
     'optimizer.warmup_steps': (0, 160),
   },
 }

@@ -98,6 +98,43 @@ def test_groups_in_every_spelling(groups, members):
   assert found.bytes == 2 * 32 * (found.group - 1) / found.group
 
 
+@pytest.mark.parametrize(
+  ('started', 'received'),
+  [
+    # Operand, result, and two words that the hardware keeps.
+    (
+      '(f32[8]{0}, f32[8]{0}, u32[], u32[]) collective-permute-start(%x), '
+      'source_target_pairs={{0,1},{1,0}}',
+      32,
+    ),
+    # Results alone, of 32 and 64 bytes.
+    (
+      '(f32[8]{0}, f32[16]{0}) all-reduce-start(%x, %y), '
+      'replica_groups={{0,1},{2,3}}',
+      2 * (32 + 64) / 2,
+    ),
+    # Two operands, and their gathered results.
+    (
+      '((f32[8]{0}, f32[16]{0}), (f32[16]{0}, f32[32]{0})) '
+      'all-gather-start(%x, %y), replica_groups={{0,1},{2,3}}',
+      (64 + 128) / 2,
+    ),
+  ],
+  ids=['permute', 'reduce', 'gather'],
+)
+def test_bytes_of_what_is_started_are_those_of_its_results(started, received):
+  text = (
+    'ENTRY %main (x: f32[8], y: f32[16]) -> f32[8] {\n'
+    '  %x = f32[8]{0} parameter(0)\n'
+    '  %y = f32[16]{0} parameter(1)\n'
+    f'  ROOT %start = {started}\n'
+    '}\n'
+  )
+  mesh = {'data': 1, 'fsdp': 2, 'tensor': 2}
+  (found,) = collectives.find(hlo.parse(text), mesh)
+  assert found.bytes == received
+
+
 def test_a_dot_of_a_cpu():
   text = (
     'ENTRY %main (x: f32[4,8], y: f32[8,16]) -> f32[4,16] {\n'

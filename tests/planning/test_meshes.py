@@ -12,7 +12,14 @@ from hh_jax.config import (
   RLHFConfig,
 )
 from hh_jax.models.sizes import model_config
-from hh_jax.planning import ledger, meshes, roofline, search, topology
+from hh_jax.planning import (
+  describe,
+  ledger,
+  meshes,
+  roofline,
+  search,
+  topology,
+)
 
 V5P = topology.parse('v5p:4x4x4')
 RATES = roofline.Rates(V5P.chip, V5P.shape)
@@ -48,10 +55,45 @@ def test_slices_that_do():
 
 def test_a_group_spans_as_few_axes_of_the_torus_as_hold_it():
   chip = V5P.chip
-  one, two, three = (chip.bandwidth_of(n, (4, 4, 4)) for n in (4, 16, 64))
+  one, two, three = (
+    chip.bandwidth_of(range(n), (4, 4, 4)) for n in (4, 16, 64)
+  )
   assert (two, three) == (2 * one, 3 * one)
-  gpu = topology.parse('h100:64').chip
-  assert gpu.bandwidth_of(8, (64,)) > gpu.bandwidth_of(64, (64,))
+
+
+def test_gpus_of_several_nodes_share_what_leaves_a_node():
+  chip = topology.parse('h100:64').chip
+
+  def bandwidth(*group):
+    return chip.bandwidth_of(range(*group), (64,))
+
+  assert bandwidth(8) == bandwidth(0, 8, 4) == chip.link
+  assert bandwidth(64) == chip.network  # one ring leaves a node
+  assert bandwidth(0, 64, 4) == chip.network / 4
+  # With fsdp=8 a group along data is eight GPUs of eight nodes.
+  assert bandwidth(0, 64, 8) == bandwidth(0, 256, 32) == chip.network / 8
+
+
+@pytest.mark.parametrize(
+  ('name', 'says'),
+  [('v5p:4x4x4', 'of the 4x4x4 torus'), ('h100:64', 'a node of 8 GPUs')],
+)
+def test_what_is_assumed_of_the_network_is_of_the_chip(name, says):
+  there = topology.parse(name)
+  rates = roofline.Rates(there.chip, there.shape)
+  assert any(says in line for line in rates.assumptions())
+
+
+def test_a_sum_over_data_of_gpus_crosses_the_network():
+  there = topology.parse('h100:64')
+  rates = roofline.Rates(there.chip, there.shape)
+  load = meshes.load_of(pretrain(), LARGE)
+  mesh = ledger.Mesh(8, 8, 1)
+  (summed,) = (
+    one for one in ledger.exchanges(load, mesh) if one.axes == ('data',)
+  )
+  found = rates.chip.bandwidth_of(summed.members, rates.shape)
+  assert found == there.chip.network / 8
 
 
 @pytest.mark.parametrize(
@@ -103,6 +145,10 @@ def test_a_search_proposes_meshes_that_divide_and_the_best_first():
   assert fitting[0].seconds == min(one.seconds for one in fitting)
   mesh, told = meshes.mesh_of(pretrain(), LARGE, V5P)
   assert mesh == fitting[0].mesh and told == found
+  first, *lines = describe.proposals(found).splitlines()
+  assert first.startswith(f'{len(found)} meshes')
+  assert len(lines) == describe.SHOWN
+  assert lines[0].strip().startswith(describe.told_mesh(mesh.shape))
 
 
 def test_state_falls_as_one_over_the_parts():
