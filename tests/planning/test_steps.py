@@ -1,8 +1,10 @@
 """How often steps run, and what they need, by the config alone."""
 
 import types
+from unittest import mock
 
 import jax
+import jaxtyping
 import pytest
 
 from hh_jax import sharding
@@ -64,6 +66,12 @@ def test_updates_of_the_one_epoch(config, updates):
   assert steps.updates_of(config) == updates
 
 
+@pytest.fixture
+def without_arrays(monkeypatch):
+  """Shapes stand where arrays are declared, so that types are not checked."""
+  monkeypatch.setattr(jaxtyping.config, 'jaxtyping_disable', True)
+
+
 def steps_of(config):
   made = sharding.make_mesh(1, 1, 1, devices=jax.devices()[:1])
   with jax.set_mesh(made):
@@ -73,6 +81,7 @@ def steps_of(config):
 
 
 @pytest.mark.parametrize('is_shared', [False, True])
+@pytest.mark.usefixtures('without_arrays')
 def test_a_policy_that_reads_replies_again_reads_their_logits(is_shared):
   shape = {
     'data': DataConfig(batch_size=4, row_length=64),
@@ -91,6 +100,7 @@ def test_a_policy_that_reads_replies_again_reads_their_logits(is_shared):
   assert twice - once == 2 * (body + count.logits(16))
 
 
+@pytest.mark.usefixtures('without_arrays')
 def test_an_lm_loss_reads_logits():
   configs = [
     PMConfig(data=DataConfig(batch_size=4, row_length=64), lm_coef=coef)
@@ -175,14 +185,13 @@ def test_the_largest_batch_is_the_largest_that_fits():
 
   def memory(slots):
     held = {'weights': 12 * GIB, 'KV cache': slots * GIB}
-    compiled = types.SimpleNamespace(
-      memory_analysis=lambda: types.SimpleNamespace(
-        argument_size_in_bytes=held['weights'],
-        output_size_in_bytes=slots * GIB,
-        alias_size_in_bytes=slots * GIB,
-        temp_size_in_bytes=slots * GIB // 4,
-        generated_code_size_in_bytes=0,
-      )
+    compiled = mock.Mock(spec=jax.stages.Compiled)
+    compiled.memory_analysis.return_value = types.SimpleNamespace(
+      argument_size_in_bytes=held['weights'],
+      output_size_in_bytes=slots * GIB,
+      alias_size_in_bytes=slots * GIB,
+      temp_size_in_bytes=slots * GIB // 4,
+      generated_code_size_in_bytes=0,
     )
     step = step_of(rows=slots, growing=('KV cache',), is_training=False)
     return measure._memory(compiled, held, step, setting)
