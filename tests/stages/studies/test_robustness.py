@@ -45,11 +45,10 @@ class Run(Trajectory):
   def known(self, name):
     if name == 'kl':
       return np.tile(self.divergence[:, None], NUM_PROMPTS)
-    return self.of({'train_pm': TRAIN_PM}.get(name, name))
+    return self.of(name)
 
   def scores(self, pm):
-    assert pm.name == 'nano1-test'
-    return self.of(TEST_PM)
+    return self.of({'nano1-train': TRAIN_PM, 'nano1-test': TEST_PM}[pm.name])
 
   def of(self, name):
     rng = np.random.default_rng([self.line.seed, self.noise_of[name]])
