@@ -3,12 +3,14 @@
 import dataclasses
 import pathlib
 import types
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from hh_jax.config import FigureConfig, HHHConfig, OODConfig, TransferConfig
 from hh_jax.data.hhh import Item
+from hh_jax.stages import loading
 from hh_jax.stages.lineage import Lineage
 from hh_jax.stages.studies import hhh, ood, scaling, summarization, transfer
 from tests.data import samples
@@ -111,8 +113,13 @@ def test_the_prompted_model_reads_as_much_of_an_item_as_the_plain(monkeypatch):
     encode_reply=letters,
     encode_prompt=lambda prompt: letters(prompt.turns[0].text),
   )
-  run = types.SimpleNamespace(
-    context=40, tokenizer=tokenizer, model=None, params=None
+  run = mock.Mock(
+    spec=loading.Run,
+    context=40,
+    tokenizer=tokenizer,
+    has_scores=False,
+    model=None,
+    params=None,
   )
   monkeypatch.setattr(Lineage, 'pretrained', lambda self: WORKDIR)
   monkeypatch.setattr(hhh.loading, 'load_run', lambda folder: run)
