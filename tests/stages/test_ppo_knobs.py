@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import optax
 
 from hh_jax.stages import ppo_step
 from tests.stages import test_ppo_step
@@ -39,7 +40,9 @@ def test_the_rate_halves_by_samples(monkeypatch):
     'make_optimizer',
     lambda cfg, model, total, halving: asked.append((total, halving)),
   )
-  monkeypatch.setattr(ppo_step.optax, 'partition', lambda *args: args)
+  monkeypatch.setattr(
+    ppo_step.optax, 'partition', lambda *args: optax.identity()
+  )
   config = dataclasses.replace(
     test_ppo_step.CONFIG,
     num_iterations=10,
