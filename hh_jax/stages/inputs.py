@@ -237,7 +237,8 @@ def describe_any(
   if (folder / MODEL_FILE).exists():
     described = json.loads((folder / MODEL_FILE).read_text())
   else:
-    stage = workdir_lib.read_record(folder)['fingerprint']['stage']
+    record = workdir_lib.read_record(folder)
+    stage = record['fingerprint'].get('stage', 'unknown')
     described = {'stage': stage, 'model': {}, 'tokenizer_sha256': ''}
   return Description(
     workdir=folder,

@@ -244,7 +244,7 @@ def test_a_dead_launcher_tool(tmp_path, monkeypatch, program):
   monkeypatch.chdir(tmp_path)
   executor, workdir = 'slurm', f'{tmp_path}/w'
   if program == 'kubectl':
-    executor = 'gke:image=i,claim=c,apply=true,accelerator=tpu-v6e-slice'
+    executor = 'gke:image=i,claim=c,apply=true,accelerator=tpu-v5p-slice'
     workdir = 'runs/never'
   sweep = 'experiments/sweeps/ladder.py:world=lab,size=13m'
   line = refusal(f'--workdir={workdir}', f'--executor={executor}', sweep=sweep)
