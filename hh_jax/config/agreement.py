@@ -93,6 +93,13 @@ def require_held_out(data: DataConfig) -> None:
   )
 
 
+def require_prompts(stage: Any) -> None:
+  """Raises ValueError unless a stage can sample replies to held-out prompts."""
+  require_no_max_path(stage.data)
+  require_room(stage.data, stage.sampling)
+  require_held_out(stage.data)
+
+
 def require_one_split(stages: Mapping[str, Any]) -> None:
   """Raises ValueError unless stages hold out the same conversations.
 

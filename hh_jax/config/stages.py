@@ -160,9 +160,7 @@ class RejectionConfig:
   def __post_init__(self):
     agreement.require_one_device(self.loop)
     agreement.require_runnable(self)
-    agreement.require_no_max_path(self.data)
-    agreement.require_room(self.data, self.sampling)
-    agreement.require_held_out(self.data)
+    agreement.require_prompts(self)
     shared.positive(self, 'k', 'num_prompts')
     shared.fraction(self, 'harmless_fraction')
 
@@ -188,9 +186,7 @@ class PromptsConfig:
   def __post_init__(self):
     agreement.require_one_device(self.loop)
     agreement.require_runnable(self)
-    agreement.require_no_max_path(self.data)
-    agreement.require_room(self.data, self.sampling)
-    agreement.require_held_out(self.data)
+    agreement.require_prompts(self)
     shared.positive(
       self,
       'num_prompts',
@@ -256,9 +252,7 @@ class RLHFConfig:
 
   def __post_init__(self):
     agreement.require_runnable(self)
-    agreement.require_no_max_path(self.data)
-    agreement.require_room(self.data, self.sampling)
-    agreement.require_held_out(self.data)
+    agreement.require_prompts(self)
     shared.positive(
       self,
       'num_iterations',

@@ -13,7 +13,6 @@ Reference: Bai et al. 2022, sections 2.1, 2.3 and 4.5 (several at once).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import random
 from collections.abc import Collection, Mapping, Sequence
@@ -23,6 +22,7 @@ import sqlalchemy as sa
 from hh_jax.feedback import facts, people, schema
 from hh_jax.feedback.policies.protocol import Policy
 from hh_jax.feedback.refusals import RefusedError
+from hh_jax.stages import tranche_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +33,6 @@ class Deployed:
   name: str
   share: float  # as the server was started with
   policy: Policy
-
-
-def fingerprint(spec: Mapping[str, object]) -> str:
-  """SHA-256 of what makes a snapshot's replies."""
-  text = json.dumps(spec, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def register(
@@ -62,7 +56,7 @@ def register(
         table.c.name == policy.name
       )
     ).first()
-    found = fingerprint(policy.spec)
+    found = tranche_files.model_id(policy.spec)
     if row is not None and row.fingerprint != found:
       raise ValueError(
         f'the database knows another model as {policy.name!r} (fingerprint '
@@ -80,7 +74,7 @@ def _insert(connection: sa.Connection, policy: Policy) -> int:
     connection,
     schema.snapshots,
     name=policy.name,
-    fingerprint=fingerprint(policy.spec),
+    fingerprint=tranche_files.model_id(policy.spec),
     spec=json.dumps(policy.spec, sort_keys=True),
   )
 

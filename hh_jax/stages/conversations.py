@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
-import json
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -245,12 +243,7 @@ def _exchange(row: Mapping[str, Any]) -> Exchange:
 
 def ids_of(specs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
   """The id of each model by its name: a hash of all that makes its replies."""
-  return {
-    spec['name']: hashlib.sha256(
-      json.dumps(spec, sort_keys=True).encode()
-    ).hexdigest()
-    for spec in specs
-  }
+  return {spec['name']: tranche_files.model_id(spec) for spec in specs}
 
 
 def rows(

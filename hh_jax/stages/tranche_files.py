@@ -69,6 +69,12 @@ def split_of(prompt: Dialogue, test_fraction: float) -> str:
   return 'test' if place < test_fraction else 'train'
 
 
+def model_id(spec: Mapping[str, Any]) -> str:
+  """SHA-256 of all that makes a model's replies again."""
+  text = json.dumps(spec, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
 def strength_of(step: int | None) -> int:
   """From 1, the two weakest steps of the scale, to 4; 0 without a choice."""
   return 0 if step is None else max(5 - step, step - 4)

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from hh_jax.feedback import database
+from tests.feedback import browser as browser_lib
 from tests.feedback.site import running
 
 BINARIES = sorted(pathlib.Path('/usr/lib/postgresql').glob('*/bin'))
@@ -92,4 +93,18 @@ def opened(db):
 def lite(tmp_path):
   """A running application, where the kind of the database does not matter."""
   with running(str(tmp_path / 'feedback.db')) as made:
+    yield made
+
+
+@pytest.fixture(scope='module')
+def browser():
+  """Chromium; the test is skipped where there is none."""
+  with browser_lib.chromium() as made:
+    yield made
+
+
+@pytest.fixture
+def site(tmp_path):
+  """A running application that browsers can open."""
+  with browser_lib.Served(str(tmp_path / 'feedback.db')) as made:
     yield made

@@ -16,12 +16,6 @@ from tests.feedback.browser import (
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope='module')
-def browser():
-  with browser_lib.chromium() as made:
-    yield made
-
-
 def fill(site):
   """Some work of several people, for the researcher's pages."""
   for number, name in enumerate(('Ada', 'Grace', 'Alan')):

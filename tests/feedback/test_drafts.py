@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.feedback import browser as browser_lib
 from tests.feedback.browser import (
-  Served,
   becoming_stale,
   begin,
   choose,
@@ -16,18 +14,6 @@ from tests.feedback.browser import (
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope='module')
-def browser():
-  with browser_lib.chromium() as made:
-    yield made
-
-
-@pytest.fixture
-def site(tmp_path):
-  with Served(str(tmp_path / 'feedback.db')) as made:
-    yield made
 
 
 def test_a_stale_page_loses_nothing_that_was_typed(browser, site):

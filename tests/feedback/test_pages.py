@@ -7,7 +7,6 @@ import pytest
 
 from hh_jax.config.feedback import CannedConfig
 from hh_jax.feedback.policies.canned import CannedPolicy
-from tests.feedback import browser as browser_lib
 from tests.feedback.browser import (
   PHONE,
   Served,
@@ -21,18 +20,6 @@ from tests.feedback.browser import (
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope='module')
-def browser():
-  with browser_lib.chromium() as made:
-    yield made
-
-
-@pytest.fixture
-def site(tmp_path):
-  with Served(str(tmp_path / 'feedback.db')) as made:
-    yield made
 
 
 class Held(CannedPolicy):

@@ -12,19 +12,6 @@ from hh_jax.feedback.policies.canned import CannedPolicy
 from tests.feedback.site import Person, running
 
 
-def shown(frames):
-  """Both texts as a page would show them, after each frame."""
-  a = b = ''
-  found = []
-  for frame in frames:
-    if 'from' in frame:
-      if frame['from'] == 0:
-        a = b = ''
-      a, b = a + frame['a'], b + frame['b']
-      found.append((a, b))
-  return found
-
-
 def test_replies_that_could_not_be_stored_are_asked_for_again(
   tmp_path, monkeypatch
 ):

@@ -1,14 +1,9 @@
 """What compiled steps hold, exchange and leave behind on eight devices."""
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.sharding import devices
+
 pytestmark = pytest.mark.slow
 
 FSDP = ('(1, 2, 1)', '(1, 4, 1)', '(1, 8, 1)')
@@ -17,21 +12,7 @@ ALL = (*FSDP, '(2, 2, 2)')
 
 @pytest.fixture(scope='module')
 def results():
-  env = {
-    **os.environ,
-    'JAX_PLATFORMS': 'cpu',
-    'PYTHONPATH': str(ROOT),
-    'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
-  }
-  done = subprocess.run(
-    [sys.executable, str(ROOT / 'tests/sharding/contracts.py')],
-    env=env,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert done.returncode == 0, done.stderr[-2000:]
-  return json.loads(done.stdout)
+  return devices.run('contracts.py')
 
 
 def update(results, mesh):

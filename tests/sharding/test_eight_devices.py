@@ -1,13 +1,8 @@
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.sharding import devices
+
 pytestmark = pytest.mark.slow
 
 SHARDS = {  # of the stacked kernel [2, 32, 128]
@@ -19,21 +14,7 @@ SHARDS = {  # of the stacked kernel [2, 32, 128]
 
 @pytest.fixture(scope='module')
 def results():
-  env = {
-    **os.environ,
-    'JAX_PLATFORMS': 'cpu',
-    'PYTHONPATH': str(ROOT),
-    'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
-  }
-  done = subprocess.run(
-    [sys.executable, str(ROOT / 'tests/sharding/eight_devices.py')],
-    env=env,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert done.returncode == 0, done.stderr[-2000:]
-  return json.loads(done.stdout)
+  return devices.run('eight_devices.py')
 
 
 @pytest.mark.parametrize('mesh', SHARDS)
