@@ -174,3 +174,16 @@ def listening(app):
     finally:
       server.should_exit = True
       thread.join()
+
+
+def texts_after(frames):
+  """Both texts as a page would show them, after each frame."""
+  a = b = ''
+  found = []
+  for frame in frames:
+    if 'from' in frame:
+      if frame['from'] == 0:
+        a = b = ''
+      a, b = a + frame['a'], b + frame['b']
+      found.append((a, b))
+  return found

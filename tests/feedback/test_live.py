@@ -24,7 +24,7 @@ from hh_jax.feedback.policies.protocol import (
 )
 
 PROMPT = Dialogue.alternating('Hello?')
-
+from tests.feedback.site import texts_after
 
 NEVER = math.inf
 
@@ -103,19 +103,6 @@ def answer(tmp_path, first, second, **limits):
   return frames, turn
 
 
-def shown(frames):
-  """Both texts as a page would show them, after each frame."""
-  a = b = ''
-  found = []
-  for frame in frames:
-    if 'from' in frame:
-      if frame['from'] == 0:
-        a = b = ''
-      a, b = a + frame['a'], b + frame['b']
-      found.append((a, b))
-  return found
-
-
 def test_both_replies_come_at_the_same_pace(tmp_path):
   quick = [(0, 'abcdef', ''), (0, 'ghijkl', 'stop')]
   slow = [(0, 'uv', ''), (1, 'wx', ''), (2, 'yz', 'stop')]
@@ -123,7 +110,7 @@ def test_both_replies_come_at_the_same_pace(tmp_path):
     tmp_path, Scripted('quick', quick), Scripted('slow', slow)
   )
   # The quick one shows no more than the slow one until both have ended.
-  assert shown(frames) == [
+  assert texts_after(frames) == [
     ('ab', 'uv'),
     ('abcd', 'uvwx'),
     ('abcdefghijkl', 'uvwxyz'),
@@ -150,7 +137,7 @@ def test_how_replies_end_does_not_tell_which_was_quicker(tmp_path):
       for name, script in zip(('long', 'short'), scripts)
     ]
     frames, _ = answer(folder, *policies)
-    shapes.append([(len(a), len(b)) for a, b in shown(frames)])
+    shapes.append([(len(a), len(b)) for a, b in texts_after(frames)])
   assert shapes[0][-1] == (12, 4)
   assert shapes[0] == shapes[1]
 
@@ -163,7 +150,7 @@ def test_both_appear_whole_if_one_cannot_stream(tmp_path):
     Scripted('pieces', pieces),
     Scripted('whole', whole, can_stream=False),
   )
-  assert shown(frames) == [('abcdef', 'uvw')]
+  assert texts_after(frames) == [('abcdef', 'uvw')]
 
 
 def test_replies_end_where_they_speak_for_the_human(tmp_path):
@@ -180,7 +167,7 @@ def test_replies_end_where_they_speak_for_the_human(tmp_path):
   first, second = turn.replies
   assert (first.text, first.finish) == ('Yes.', 'stop')
   assert second.text == 'No.\n\nHumid air.'
-  assert all('Hum' not in a for a, _ in shown(frames))
+  assert all('Hum' not in a for a, _ in texts_after(frames))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hh_jax.feedback import (
   work,
 )
 from hh_jax.feedback.policies.canned import CannedPolicy
-from tests.feedback.site import Person, running
+from tests.feedback.site import Person, running, texts_after
 
 
 def test_replies_that_could_not_be_stored_are_asked_for_again(
@@ -32,7 +32,7 @@ def test_replies_that_could_not_be_stored_are_asked_for_again(
     monkeypatch.setattr(live, '_insert', stored)
     last = ada.frames(turn)
     assert last[-1] == {'end': 'done'}
-    assert shown(last)[-1] == shown(second)[-1]
+    assert texts_after(last)[-1] == texts_after(second)[-1]
     assert ada.state()['phase'] == 'choose'
 
 
