@@ -22,9 +22,9 @@ from hh_jax.feedback.policies.protocol import (
   begun_marker,
   cut_at_marker,
 )
+from tests.feedback.site import texts_after
 
 PROMPT = Dialogue.alternating('Hello?')
-from tests.feedback.site import texts_after
 
 NEVER = math.inf
 
